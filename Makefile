@@ -1,0 +1,85 @@
+# make help         what there is
+# make demo         set up, then one episode in the simulator with the shipped checkpoint
+# make test lint    what continuous integration runs (.ci/run)
+#
+# PYTHON=python3.11            the interpreter that makes .venv (3.11 or later)
+# TORCH_ARGS="--index-url https://download.pytorch.org/whl/cpu"   where pip takes torch from
+# DEMO_ARGS="..."  PYTEST_ARGS="..."   passed on
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# A version manager may put names on the PATH that do not run: take the first that does.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CONSTRAINTS := constraints/cpu.txt
+TORCH := $(shell grep '^torch==' $(CONSTRAINTS))
+# MuJoCo's two off-screen renderers: EGL (preferred) and OSMesa.
+GL_PACKAGES := libegl1 libgl1 libosmesa6
+
+.PHONY: help setup system demo test lint format doctor clean
+
+help:
+	@echo "make setup   create .venv and install RAIN with the simulator and the tools"
+	@echo "make demo    set up, then run one libero_object episode and write demo.mp4"
+	@echo "make test    set up, then run the tests"
+	@echo "make lint    set up, then ruff (rules and format) and mypy"
+	@echo "make format  let ruff mend what it can"
+	@echo "make doctor  set up, then say what works on this machine"
+	@echo "make clean   remove .venv and the caches"
+
+setup: $(READY)
+
+# Installs the Debian packages that are missing; a few milliseconds where none is. Debian splits
+# ensurepip, without which no virtual environment can be made, from its Python.
+system:
+	@if [ -z "$(PYTHON)" ]; then echo "make: Python 3.11 or later is needed" >&2; exit 1; fi
+	@if ! command -v dpkg >/dev/null; then \
+	  echo "make: not a Debian system: where 'rain doctor' misses libEGL, libGL or OSMesa, install" \
+	       "them with its package manager"; exit 0; fi; \
+	wanted="$(GL_PACKAGES)"; \
+	if [ ! -x $(BIN)/pip ] && ! $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then \
+	  wanted="$$wanted $$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"; fi; \
+	missing=""; for p in $$wanted; do \
+	  dpkg -s $$p 2>/dev/null | grep -q '^Status: install ok installed' || missing="$$missing $$p"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ]; then sudo=""; \
+	elif command -v sudo >/dev/null; then sudo="sudo"; \
+	else echo "make: packages are missing; as root: apt-get install$$missing" >&2; exit 1; fi; \
+	echo "make: installing$$missing"; \
+	$$sudo apt-get update -qq; \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing
+
+# The stamp makes the second run quick. torch goes first and alone: with it already there, pip
+# does not look for another build of it while it solves for the rest.
+$(READY): pyproject.toml $(CONSTRAINTS) | system
+	@if [ ! -x $(BIN)/pip ]; then $(PYTHON) -m venv $(VENV); fi
+	$(BIN)/python -m pip install --quiet $(TORCH_ARGS) $(TORCH)
+	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[sim,dev]'
+	@touch $@
+
+demo: $(READY) | system
+	$(BIN)/rain demo $(DEMO_ARGS)
+
+test: $(READY) | system
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+doctor: $(READY)
+	$(BIN)/rain doctor
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist src/*.egg-info

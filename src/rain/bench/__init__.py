@@ -1,0 +1,1 @@
+"""Benchmarks: rollouts in closed loop, records, scores and videos."""

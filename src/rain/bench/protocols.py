@@ -1,0 +1,54 @@
+"""What rollouts, films and benchmarks ask of a world beyond the ``World`` protocol."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rain.types import TaskScript, World
+
+
+class RolloutWorld(World, Protocol):
+    """A world that can also say what the gripper holds."""
+
+    def held_object(self) -> str | None:
+        """Name the object that is lifted between the fingers, or None."""
+
+
+class FilmedWorld(World, Protocol):
+    """A world whose rollouts can be filmed."""
+
+    def project(self, points: NDArray, view: str) -> NDArray:
+        """Project points (N, 3), base frame, to pixels (N, 2) of the view's image; NaN behind."""
+
+    def render(self, view: str, size: int) -> NDArray[np.uint8]:
+        """One view's image, uint8 (size, size, 3)."""
+
+
+class TaskWorld(RolloutWorld, FilmedWorld, Protocol):
+    """A world with a task, official init states and other objects to point at."""
+
+    @property
+    def script(self) -> TaskScript:
+        """The task's own script."""
+
+    @property
+    def init_state_count(self) -> int:
+        """How many official init states there are."""
+
+    def reset(self, *, init_state: int | None = None, seed: int | None = None) -> None:
+        """Start again from an official init state or a fresh sample."""
+
+    def graspable(self) -> list[str]:
+        """Names of the objects that can be grasped."""
+
+    def script_for(self, target: str) -> TaskScript:
+        """The task's script with another object in place of its own."""
+
+    def script_success(self, script: TaskScript) -> bool:
+        """Say whether the goal that ``script`` implies holds now."""
+
+    def close(self) -> None:
+        """Free what the world holds."""

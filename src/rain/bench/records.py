@@ -1,0 +1,197 @@
+"""Episode records: JSON lines, one object an episode, that survive an interrupted run.
+
+A line is written in one call and synced, so a killed run loses at most the episode it was in. A
+torn last line (a power cut in the middle of that call) is dropped on reading and cut off before the
+next append. Crashed episodes are recorded as crashed and do not count as done.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from rain.bench.rollouts import EpisodeResult, Grasp, Transition
+from rain.types import RainError, Subtask, TaskScript
+
+FORMAT = 1
+
+Target = Literal["own", "another"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What identifies an episode of a run.
+
+    target: ``own``, the task's own script and goal; ``another``, region following: the script of
+        another object of the same scene, judged by that object alone.
+    """
+
+    suite: str
+    task: int
+    episode: int
+    target: Target = "own"
+
+
+@dataclass(frozen=True)
+class EpisodeRecord:
+    """One line of a record file.
+
+    settings: what the result depends on beside the trial (weights, rollout, rendering …).
+    init_state, seed: the official init state or the seed of a fresh reset; one is None.
+    marked: the object that the region marks first, e.g. ``milk_1``.
+    result: None when the episode crashed; ``error`` then holds the traceback.
+    video: file name, relative to the record file's folder.
+    """
+
+    trial: Trial
+    settings: dict[str, Any]
+    init_state: int | None
+    seed: int | None
+    script: TaskScript
+    marked: str
+    result: EpisodeResult | None
+    error: str | None = None
+    video: str | None = None
+
+    @property
+    def outcome(self) -> str:
+        """``success``, ``finished``, ``horizon`` or ``crashed``."""
+        return self.result.outcome if self.result is not None else "crashed"
+
+    def to_json(self) -> dict[str, Any]:
+        """A flat, self-explaining JSON object."""
+        result: dict[str, Any] = (
+            asdict(self.result) if self.result is not None else {"outcome": "crashed"}
+        )
+        subtasks = self.script.subtasks
+        for transition in result.get("transitions", ()):
+            transition["left"] = str(subtasks[transition["subtask"]])
+        return {
+            "format": FORMAT,
+            **asdict(self.trial),
+            "marked": self.marked,
+            "init_state": self.init_state,
+            "seed": self.seed,
+            "instruction": self.script.instruction,
+            "script": [[s.action_type, s.target] for s in subtasks],
+            **result,
+            "error": self.error,
+            "video": self.video,
+            "settings": self.settings,
+        }
+
+    @classmethod
+    def from_json(cls, line: dict[str, Any]) -> EpisodeRecord:
+        """The inverse of ``to_json``; KeyError, TypeError or RainError for a foreign object."""
+        if line["format"] != FORMAT:
+            raise RainError(f"record format {line['format']}, this version reads {FORMAT}")
+        result = None
+        if line["outcome"] != "crashed":
+            fields = {name: line[name] for name in EpisodeResult.__dataclass_fields__}
+            fields["transitions"] = tuple(
+                Transition(**{name: t[name] for name in Transition.__dataclass_fields__})
+                for t in fields["transitions"]
+            )
+            fields["grasps"] = tuple(Grasp(**grasp) for grasp in fields["grasps"])
+            result = EpisodeResult(**fields)
+        return cls(
+            trial=Trial(line["suite"], line["task"], line["episode"], line["target"]),
+            settings=line["settings"],
+            init_state=line["init_state"],
+            seed=line["seed"],
+            script=TaskScript(line["instruction"], tuple(Subtask(*s) for s in line["script"])),
+            marked=line["marked"],
+            result=result,
+            error=line["error"],
+            video=line["video"],
+        )
+
+
+def read_records(path: Path) -> list[EpisodeRecord]:
+    """All records of a file, oldest first; an absent file is empty, a torn last line is dropped.
+
+    Raises RainError naming the line that is not an episode record.
+    """
+    if not path.exists():
+        return []
+    text = path.read_bytes()
+    whole = text[: text.rfind(b"\n") + 1]
+    records = []
+    for number, line in enumerate(whole.splitlines(), start=1):
+        try:
+            records.append(EpisodeRecord.from_json(json.loads(line)))
+        except (ValueError, KeyError, TypeError, RainError) as error:
+            raise RainError(
+                f"{path} line {number} is not an episode record ({error}): "
+                "give another --out or remove the file"
+            ) from error
+    return records
+
+
+def latest(
+    records: Iterable[EpisodeRecord], settings: dict[str, Any]
+) -> dict[Trial, EpisodeRecord]:
+    """The newest record of each trial among those made with ``settings``."""
+    return {record.trial: record for record in records if record.settings == settings}
+
+
+class RecordFile:
+    """Appends records; holds a lock, so that two runs never write one file.
+
+    Use as a context manager. ``records`` holds what was there and what was appended.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._made_folder = not path.parent.exists()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (closed in __exit__)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.records = read_records(path)
+            self._cut_torn_line()
+        except BlockingIOError:
+            self._file.close()
+            raise RainError(f"{path}: another run is writing it; give another --out") from None
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _cut_torn_line(self) -> None:
+        text = self.path.read_bytes()
+        self._file.truncate(text.rfind(b"\n") + 1)
+
+    def append(self, record: EpisodeRecord) -> None:
+        """Write one record and make sure that it is on the disk."""
+        line = json.dumps(record.to_json(), separators=(",", ":"), allow_nan=False) + "\n"
+        self._file.write(line.encode())
+        os.fsync(self._file.fileno())
+        self.records.append(record)
+
+    def done(self, settings: dict[str, Any]) -> set[Trial]:
+        """The trials that need not run again: recorded with these settings and not crashed."""
+        found = latest(self.records, settings)
+        return {trial for trial, record in found.items() if record.result is not None}
+
+    def __enter__(self) -> RecordFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        if not self.records:
+            self.path.unlink(missing_ok=True)
+            with suppress(OSError):  # not empty: something else was written
+                if self._made_folder:
+                    self.path.parent.rmdir()

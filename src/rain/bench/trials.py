@@ -1,0 +1,133 @@
+"""Which episodes a run consists of, and what each of them asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+
+from rain.bench.protocols import TaskWorld
+from rain.bench.records import Target, Trial
+from rain.types import RainError, TaskScript
+
+Starts = Literal["official", "fresh"]
+
+FRESH_SEED = 1_000_000
+"""First seed of fresh resets in evaluation: far from the small seeds of collecting."""
+
+HORIZONS = {
+    "libero_spatial": 220,
+    "libero_object": 280,
+    "libero_goal": 300,
+    "libero_10": 520,
+    "libero_90": 400,
+}
+"""Control steps an episode of each suite may take, as is usual for LIBERO."""
+
+DEFAULT_HORIZON = 520
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a trial asks for in its world.
+
+    init_state, seed: where it starts, one of them None. marked: the object marked first.
+    goal: what success means.
+    """
+
+    script: TaskScript
+    marked: str
+    init_state: int | None
+    seed: int | None
+    goal: Callable[[], bool]
+
+
+def assign(trial: Trial, world: TaskWorld, starts: Starts = "official") -> Assignment:
+    """Resolve a trial; RainError when the scene has no such start or no other object."""
+    init_states = world.init_state_count
+    if trial.target == "own":
+        init_state, seed = _start(trial, init_states, starts, objects=1)
+        script, goal = world.script, world.success
+        return Assignment(script, marked_object(script), init_state, seed, goal)
+    others = other_objects(world)
+    if not others:
+        raise RainError(
+            f"{trial.suite} task {trial.task}: the scene has no other object to point at"
+        )
+    init_state, seed = _start(trial, init_states, starts, objects=len(others))
+    script = world.script_for(others[_turn(trial, init_states, len(others))])
+    # The task's own goal says nothing about the marked object.
+    goal = partial(world.script_success, script)
+    return Assignment(script, marked_object(script), init_state, seed, goal)
+
+
+def other_objects(world: TaskWorld) -> list[str]:
+    """The graspable objects that the task's own script does not grasp, in a fixed order."""
+    own = {s.target for s in world.script.subtasks if s.action_type == "grasp"}
+    return sorted(set(world.graspable()) - own)
+
+
+def marked_object(script: TaskScript) -> str:
+    """The object that the script grasps first; its first target where it grasps nothing."""
+    grasped = [s.target for s in script.subtasks if s.action_type == "grasp"]
+    return grasped[0] if grasped else script.subtasks[0].target
+
+
+def _turn(trial: Trial, init_states: int, objects: int) -> int:
+    """Which other object an episode points at.
+
+    Neighbouring episodes take neighbouring objects, so that any number of episodes covers them
+    evenly; each further round over the init states is shifted by one, so that no pair of init state
+    and object comes twice before all have come; tasks begin at different objects.
+    """
+    rounds, index = divmod(trial.episode, init_states)
+    return (index + rounds + trial.task) % objects
+
+
+def _start(
+    trial: Trial, init_states: int, starts: Starts, objects: int
+) -> tuple[int | None, int | None]:
+    """Init state and seed of an episode, one of them None."""
+    if starts == "fresh":
+        return None, FRESH_SEED + trial.episode
+    if trial.episode >= init_states * objects:
+        raise RainError(
+            f"{trial.suite} task {trial.task} has {init_states * objects} different episodes: "
+            f"give --episodes {init_states * objects} or fewer"
+        )
+    return trial.episode % init_states, None
+
+
+def plan_trials(suite: str, tasks: Sequence[int], episodes: int, target: Target) -> list[Trial]:
+    """The trials of a run: ``episodes`` for each task."""
+    if episodes < 1:
+        raise RainError(f"episodes: expected at least 1, got {episodes}")
+    return [Trial(suite, task, episode, target) for task in tasks for episode in range(episodes)]
+
+
+def parse_tasks(text: str, count: int, suite: str) -> list[int]:
+    """Read ``all``, ``3`` or ``0,2,5``; RainError where a task does not exist."""
+    if text == "all":
+        return list(range(count))
+    try:
+        tasks = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        raise RainError(f"task: expected all, a number or 0,2,5, got {text!r}") from None
+    for task in tasks:
+        if not 0 <= task < count:
+            raise RainError(f"task {task}: {suite} has tasks 0 to {count - 1}")
+    return tasks
+
+
+def policy_seed(trial: Trial, seed: int) -> int:
+    """The seed of a trial's policy: the same whichever process runs it, and in which order."""
+    words = [seed, trial.task, trial.episode, trial.target == "another"]
+    return int(np.random.SeedSequence(words).generate_state(1)[0])
+
+
+def horizon_of(suite: str) -> int:
+    """Control steps that an episode of the suite may take."""
+    return HORIZONS.get(suite, DEFAULT_HORIZON)

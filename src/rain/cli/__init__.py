@@ -1,0 +1,1 @@
+"""The command ``rain``: one short file a command, no logic."""

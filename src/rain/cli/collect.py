@@ -1,0 +1,55 @@
+"""``rain collect``: demonstrations by the scripted expert."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+import tyro
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from rain.demos.collect import CollectConfig, TaskSummary, collect
+from rain.worlds.libero.suites import suite_tasks
+
+
+def main(args: list[str]) -> int:
+    """Collect demonstrations; files that are there already are kept."""
+    config = tyro.cli(CollectConfig, args=args, prog="rain collect")
+    config.check()
+    tasks = config.tasks or tuple(range(len(suite_tasks(config.suite))))
+    there = sum(config.file(t, n).exists() for t in tasks for n in range(config.demos))
+    columns = (
+        *Progress.get_default_columns()[:2],
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console()
+    parts: dict[int, list[TaskSummary]] = defaultdict(list)
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("demonstrations", total=len(tasks) * config.demos, completed=there)
+        for summary in collect(config):
+            parts[summary.task].append(summary)
+            progress.advance(bar, summary.made)
+    console.print(_table(config, parts))
+    console.print(f"{len(tasks) * config.demos} demonstrations in {config.folder}")
+    return 0
+
+
+def _table(config: CollectConfig, parts: dict[int, list[TaskSummary]]) -> Table:
+    names = suite_tasks(config.suite)
+    table = Table("task", "made", "expert success", "mean steps", "s each", "failures")
+    for task, summaries in sorted(parts.items()):
+        made = sum(s.made for s in summaries)
+        failures: Counter[str] = sum((s.failures for s in summaries), Counter())
+        lost = sum(failures.values())
+        table.add_row(
+            f"{task} {names[task]}",
+            str(made),
+            f"{made}/{made + lost}",
+            f"{sum(s.steps for s in summaries) / made:.0f}",
+            f"{sum(s.seconds for s in summaries) / made:.2f}",
+            "; ".join(f"{count}× {reason}" for reason, count in failures.most_common(3)),
+        )
+    return table

@@ -1,0 +1,1 @@
+"""Demonstrations: episodes on disk, training samples, batches and feature caches."""

@@ -1,0 +1,119 @@
+"""Where the subtasks of a demonstration begin and end, from what happens in the simulator.
+
+Nothing the expert knows is used, so that files of people's demonstrations are annotated alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rain.types import RainError, Subtask, SubtaskSpan, TaskScript
+from rain.worlds.libero.world import LIFTED, LiberoWorld
+
+WITHDRAWN = 0.04
+"""m; a release is complete when the hand is this far from where it let go."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a replay saw at every control step, before its action; L steps.
+
+    states float32 (L, 7); rotation (L, 3, 3); heights: object -> (L,) m; held: names touched by
+    both fingers; placed: bool (L, J), whether what subtask j leads to holds.
+    """
+
+    states: NDArray[np.float32]
+    rotation: NDArray[np.float64]
+    heights: dict[str, NDArray[np.float64]]
+    held: tuple[frozenset[str], ...]
+    placed: NDArray[np.bool_]
+
+
+def trace(world: LiberoWorld, states: NDArray, script: TaskScript) -> Trace:
+    """Put the world into every recorded state in turn and look; nothing is rendered."""
+    ee, rotation, held, placed = [], [], [], []
+    heights: dict[str, list[float]] = {name: [] for name in world.objects()}
+    for state in states:
+        world.set_state(state)
+        ee.append(world.state())
+        rotation.append(world.ee_pose()[1])
+        held.append(frozenset(world.touched_by_both_fingers()))
+        placed.append([_placed(world, script, j) for j in range(len(script.subtasks))])
+        for name, values in heights.items():
+            values.append(float(world.object_pose(name)[0][2]))
+    return Trace(
+        np.array(ee),
+        np.array(rotation),
+        {name: np.array(values) for name, values in heights.items()},
+        tuple(held),
+        np.array(placed),
+    )
+
+
+def _placed(world: LiberoWorld, script: TaskScript, j: int) -> bool:
+    if script.subtasks[j].action_type == "grasp":
+        return False
+    return world.script_success(TaskScript(script.instruction, script.subtasks[max(0, j - 1) :][:2]
+                                           if j else script.subtasks[:1]))  # fmt: skip
+
+
+def annotate(script: TaskScript, seen: Trace, actions: NDArray) -> tuple[SubtaskSpan, ...]:
+    """Find each subtask's start, interaction and end, in order; RainError names one not found."""
+    spans: list[SubtaskSpan] = []
+    start = 0
+    for j, subtask in enumerate(script.subtasks):
+        if subtask.action_type == "grasp":
+            interaction, end = _grasp(subtask, seen, actions, start)
+        elif subtask.action_type == "release":
+            interaction, end = _release(j, subtask, seen, actions, start)
+        else:
+            raise RainError(f"annotation of {subtask} is not built yet")
+        spans.append(
+            SubtaskSpan(
+                subtask, start, interaction, end,
+                seen.states[interaction, :3], seen.rotation[interaction].astype(np.float32),
+            )
+        )  # fmt: skip
+        start = end
+    return tuple(spans)
+
+
+def _grasp(
+    subtask: Subtask, seen: Trace, actions: NDArray, start: int
+) -> tuple[int, int]:
+    """Complete when lifted by 4 cm between both fingers; the interaction is the last closing."""
+    height = seen.heights[subtask.target]
+    for step in range(start + 1, len(actions)):
+        if height[step] - height[0] >= LIFTED and subtask.target in seen.held[step]:
+            return _last_change(actions, start, step, closing=True), step
+    raise RainError(f"{subtask}: the object is never lifted")
+
+
+def _release(
+    j: int, subtask: Subtask, seen: Trace, actions: NDArray, start: int
+) -> tuple[int, int]:
+    """Complete when the object lies at its place and the hand has withdrawn."""
+    resting = None
+    for step in range(start + 1, len(actions)):
+        if not seen.placed[step, j] or seen.held[step]:
+            continue
+        interaction = _last_change(actions, start, step, closing=False)
+        resting = (interaction, step)
+        moved = np.linalg.norm(seen.states[step, :3] - seen.states[interaction, :3])
+        if moved >= WITHDRAWN:
+            return resting
+    if resting is None:
+        raise RainError(f"{subtask}: the object never rests at its place")
+    return resting  # people's recordings end with the success
+
+
+def _last_change(actions: NDArray, start: int, end: int, closing: bool) -> int:
+    """The last step in [start, end) at which the gripper command turned to closing (opening)."""
+    wanted = actions[start:end, 6] > 0 if closing else actions[start:end, 6] <= 0
+    turned = np.flatnonzero(wanted & ~np.r_[False, wanted[:-1]])
+    if len(turned) == 0:
+        return start
+    return start + int(turned[-1])

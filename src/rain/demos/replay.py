@@ -1,0 +1,189 @@
+"""From demonstration files to a dataset: replay the states, annotate, render what is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rain.demos.annotate import annotate, trace
+from rain.demos.collect import use_one_thread_each
+from rain.demos.dataset import DatasetWriter, pack_regions
+from rain.demos.episode import Episode
+from rain.demos.hdf5 import Recording, read_recordings
+from rain.types import HORIZON, RainError, SubtaskSpan
+from rain.worlds.libero.suites import SUITES, suite_tasks
+from rain.worlds.libero.world import LiberoWorld, libero_conventions
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """Which frames are kept and how they are drawn.
+
+    stride: steps between kept frames; dense: steps between them about interactions and
+    boundaries, where the policy's decisions are.
+    """
+
+    image_size: int = 128
+    rendering: str = "fast"
+    stride: int = 5
+    dense: int = 2
+    workers: int = 2
+
+
+@dataclass(frozen=True)
+class Job:
+    """One demonstration and the number it gets in the dataset."""
+
+    file: Path
+    name: str
+    number: int
+    suite: str
+    task: int
+
+    @property
+    def source(self) -> str:
+        """What identifies the demonstration in the dataset's index."""
+        return source_of(self.file, self.name)
+
+
+def source_of(file: Path, name: str) -> str:
+    """Identify a demonstration by its scene's folder, file and place in the file."""
+    return f"{file.parent.name}/{file.name}/{name}"
+
+
+def plan_jobs(files: list[Path], writer: DatasetWriter) -> list[Job]:
+    """Number the demonstrations that the dataset lacks, after those it has."""
+    there = {entry.details.get("source") for entry in writer.entries()}
+    number = writer.next_free()
+    jobs = []
+    for file in sorted(files):
+        for recording in read_recordings(file):
+            if source_of(file, recording.name) not in there:
+                jobs.append(Job(file, recording.name, number, *_task_of(recording)))
+                number += 1
+    return jobs
+
+
+def _task_of(recording: Recording) -> tuple[str, int]:
+    if recording.suite is not None and recording.task is not None:
+        return recording.suite, recording.task
+    name = Path(recording.bddl).stem
+    for suite in SUITES:
+        if name in suite_tasks(suite):
+            return suite, suite_tasks(suite).index(name)
+    raise RainError(f"{recording.file}: its scene {recording.bddl!r} is not one of the 40 tasks")
+
+
+def process(
+    files: list[Path], out: Path, track: str, config: ReplayConfig
+) -> Iterator[tuple[int, list[str]]]:
+    """Render every demonstration that ``out`` lacks; yields (finished, messages) as it goes.
+
+    A demonstration that cannot be annotated is left out and named in the messages.
+    """
+    if not files:
+        raise RainError("no .hdf5 file was found; make some with rain collect")
+    recordings = [next(read_recordings(file)) for file in (files[0], files[-1])]
+    suites = sorted({_task_of(recording)[0] for recording in recordings})
+    writer = DatasetWriter(out, libero_conventions(config.image_size), track, "+".join(suites))
+    missing = plan_jobs(files, writer)
+    yield len(files) - len({job.file for job in missing}), []
+    by_task: dict[tuple[str, int], list[Job]] = {}
+    for job in missing:
+        by_task.setdefault((job.suite, job.task), []).append(job)
+    # Interleaved, so that a partial dataset already holds every task.
+    pieces = [jobs[i : i + 20] for jobs in by_task.values() for i in range(0, len(jobs), 20)]
+    rounds = {id(p): i for t in by_task for i, p in enumerate(
+        q for q in pieces if (q[0].suite, q[0].task) == t)}  # fmt: skip
+    pieces.sort(key=lambda piece: rounds[id(piece)])
+    if not pieces:
+        return
+    use_one_thread_each()
+    context = get_context("spawn")
+    with ProcessPoolExecutor(config.workers, context, max_tasks_per_child=1) as pool:
+        futures = [pool.submit(_process_piece, piece, writer, config) for piece in pieces]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def _process_piece(
+    jobs: list[Job], writer: DatasetWriter, config: ReplayConfig
+) -> tuple[int, list[str]]:
+    size = config.image_size
+    world = LiberoWorld(jobs[0].suite, jobs[0].task, image_size=size, rendering=config.rendering)
+    messages = []
+    try:
+        for job in jobs:
+            recording = next(r for r in read_recordings(job.file) if r.name == job.name)
+            try:
+                episode = replay(world, recording, config)
+            except RainError as error:
+                messages.append(f"{job.source}: {error}")
+                continue
+            writer.append(episode, job.number)
+    finally:
+        world.close()
+    return len({job.file for job in jobs}), messages
+
+
+def replay(world: LiberoWorld, recording: Recording, config: ReplayConfig) -> Episode:
+    """Replay one recording in its scene and render the frames that are kept."""
+    script = recording.script or world.script
+    world.reset(seed=0, settle=False)
+    if recording.fixture_poses is not None:
+        world.set_fixture_poses(recording.fixture_poses)
+    seen = trace(world, recording.states, script)
+    spans = annotate(script, seen, recording.actions)
+    frames = kept_frames(spans, recording.disturbed, config)
+    targets = list(dict.fromkeys(s.target for s in script.subtasks))
+    views = world.conventions.views
+    images, regions = [], []
+    for step in frames:
+        world.set_state(recording.states[step])
+        images.append([world.render(view, config.image_size) for view in views])
+        regions.append([world.regions(targets, view) for view in views])
+    return Episode(
+        frames=frames.astype(np.int32),
+        targets=tuple(targets),
+        states=seen.states.astype(np.float32),
+        actions=recording.actions.astype(np.float32),
+        ee_rotation=seen.rotation.astype(np.float32),
+        disturbed=recording.disturbed,
+        spans=spans,
+        details={**recording.details, "source": source_of(recording.file, recording.name),
+                 "instruction": script.instruction},
+        images=np.array(images),
+        regions=pack_regions(np.array(regions).swapaxes(1, 2)),
+    )  # fmt: skip
+
+
+def kept_frames(
+    spans: tuple[SubtaskSpan, ...], disturbed: NDArray[np.bool_], config: ReplayConfig
+) -> NDArray[np.int64]:
+    """Choose frames: every ``stride`` steps, denser about interactions and boundaries.
+
+    Frames whose action chunk would hold an injected disturbance are left out; what is kept past
+    the last boundary lets the progress head see completed subtasks.
+    """
+    steps = len(disturbed)
+    near = np.full(steps, config.stride)
+    for span in spans:
+        near[max(0, span.interaction - 6) : span.interaction + 12] = config.dense
+        near[max(0, span.end - 3) : span.end + 9] = config.dense
+    soon = np.array([disturbed[t : t + HORIZON].any() for t in range(steps)])
+    frames, last = [], -(10**6)
+    for step in range(steps):
+        if step - last >= near[step] and not soon[step]:
+            frames.append(step)
+            last = step
+    return np.array(frames, dtype=np.int64)

@@ -1,0 +1,125 @@
+"""RainPolicy: a checkpoint behind the ``Policy`` protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rain.model.checkpoint import CONFIG, Checkpoint, load_checkpoint
+from rain.model.flow import draw_noise
+from rain.types import (
+    ACTION_TYPES,
+    ActionChunk,
+    ConventionError,
+    Observation,
+    Plan,
+    Prediction,
+    Progress,
+    RainError,
+)
+
+SHIPPED = Path(__file__).resolve().parent.parent / "checkpoints"
+"""Where the package keeps the checkpoints it comes with."""
+
+
+class RainPolicy:
+    """Predict from observations in the checkpoint's conventions.
+
+    The sampler's noise comes from one generator, drawn observation by observation: the same seed
+    and observations give the same predictions, however they are put into batches.
+    A network without plan tokens has no plan to give: its waypoints are the training mean.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, seed: int = 0) -> None:
+        self.conventions = checkpoint.conventions
+        self._net = checkpoint.net.eval()
+        self._normaliser = checkpoint.normaliser
+        self._device = next(self._net.parameters()).device
+        self._generator = torch.Generator().manual_seed(seed)
+
+    @classmethod
+    def load(
+        cls, path: str | Path, device: torch.device | str = "cpu", seed: int = 0
+    ) -> RainPolicy:
+        """Load a checkpoint folder, or one that the package ships, by its name."""
+        return cls(load_checkpoint(find_checkpoint(path), device), seed)
+
+    def reset(self, seed: int) -> None:
+        """Start the sampler's noise again from ``seed``, e.g. at the start of an episode."""
+        self._generator.manual_seed(seed)
+
+    def predict(self, observation: Observation) -> Prediction:
+        """Predict actions, plan and progress for one observation."""
+        return self.predict_batch([observation])[0]
+
+    @torch.inference_mode()
+    def predict_batch(self, observations: Sequence[Observation]) -> list[Prediction]:
+        """Predict for several observations at once, in their order."""
+        if not observations:
+            return []
+        for observation in observations:
+            self._check(observation)
+        images, regions = self._images(observations), self._regions(observations)
+        states = np.stack([observation.state for observation in observations])
+        state = self._normaliser.state(torch.from_numpy(states)).to(self._device)
+        action_type = torch.tensor(
+            [ACTION_TYPES.index(observation.action_type) for observation in observations],
+            device=self._device,
+        )
+        phi = self._net.encode(self._net.features(images, regions), regions)
+        plans, actions = self._net.sample(
+            phi, state, action_type, noise=self._noise(len(observations))
+        )
+        progress = self._net.progress(phi, state, action_type).sigmoid().cpu()
+        plans = self._normaliser.undo_plan(plans.float().cpu())
+        actions = self._normaliser.undo_actions(actions.float().cpu())
+        return [
+            Prediction(ActionChunk(a.numpy()), Plan(p.numpy()), Progress(*s.tolist()))
+            for a, p, s in zip(actions, plans, progress, strict=True)
+        ]
+
+    def _check(self, observation: Observation) -> None:
+        wanted, got = self.conventions.views, tuple(observation.images)
+        if set(wanted) != set(got):
+            raise ConventionError(f"the policy needs the views {wanted}, the observation has {got}")
+        size = self.conventions.image_size
+        for view, image in observation.images.items():
+            if image.shape[:2] != (size, size):
+                raise ConventionError(
+                    f"the policy needs images of {size} × {size}, the observation's {view} is "
+                    f"{image.shape[0]} × {image.shape[1]}"
+                )
+
+    def _images(self, observations: Sequence[Observation]) -> Tensor:
+        views = self.conventions.views
+        stacked = np.stack([[o.images[view] for view in views] for o in observations])
+        return torch.from_numpy(stacked).to(self._device)
+
+    def _regions(self, observations: Sequence[Observation]) -> Tensor:
+        size = self.conventions.image_size
+        regions = np.zeros((len(observations), len(self.conventions.views), size, size), np.float32)
+        for i, observation in enumerate(observations):
+            for v, view in enumerate(self.conventions.views):
+                if view in observation.regions:
+                    regions[i, v] = observation.regions[view]
+        return torch.from_numpy(regions).to(self._device)
+
+    def _noise(self, count: int) -> tuple[Tensor, Tensor]:
+        draws = [draw_noise(1, self._generator, self._device) for _ in range(count)]
+        return torch.cat([plan for plan, _ in draws]), torch.cat([actions for _, actions in draws])
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """Return the folder of a checkpoint given by path or by the name of a shipped one."""
+    folder = Path(path)
+    if folder.is_dir():
+        return folder
+    shipped = sorted(p.parent.name for p in SHIPPED.glob(f"*/{CONFIG}"))
+    if str(path) in shipped:
+        return SHIPPED / str(path)
+    names = ", ".join(shipped) if shipped else "none"
+    raise RainError(f"no checkpoint {str(path)!r}: not a folder, and not one shipped ({names})")

@@ -1,0 +1,1 @@
+"""Training: losses of the paper, two stages, a loop that resumes exactly."""

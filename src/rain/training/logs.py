@@ -1,0 +1,124 @@
+"""CSV logs that survive a kill without a lost or doubled row, and the curves drawn from them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rain.types import ACTION_TYPES
+
+TRAIN_COLUMNS = (
+    "stage",
+    "step",
+    "seconds",
+    "lr",
+    "loss",
+    "flow",
+    "flow_plan",
+    "flow_action",
+    "consistency",
+    "completion",
+    "distance",
+    "alignment",
+    "grad_norm",
+    "samples_per_second",
+    "waiting_share",
+)
+VALIDATION_COLUMNS = (
+    "stage",
+    "step",
+    "samples",
+    "action_error",
+    "gripper_accuracy",
+    "plan_mm",
+    "final_mm",
+    *(f"final_mm_{name}" for name in ACTION_TYPES),
+    "progress_accuracy",
+    "completed_found",
+    "false_alarms",
+    "distance_error",
+    "alignment_error",
+)
+
+
+class CsvLog:
+    """A CSV file keyed by (stage, step); opening it drops rows later than where the run stands."""
+
+    def __init__(self, path: Path, columns: Sequence[str], stage: int, step: int) -> None:
+        self.path, self.columns = path, tuple(columns)
+        rows = [
+            row for row in read_rows(path) if (int(row["stage"]), int(row["step"])) <= (stage, step)
+        ]
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(
+            _line(self.columns) + "".join(_line([row.get(c, "") for c in columns]) for row in rows)
+        )
+        os.replace(temporary, path)
+
+    def append(self, row: Mapping[str, float | int]) -> None:
+        """Append a row; columns without a value stay empty."""
+        values = [_text(row[c]) if c in row else "" for c in self.columns]
+        with self.path.open("a") as file:
+            file.write(_line(values))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read the complete rows of a log; a line half written by a killed run is left out."""
+    if not path.exists():
+        return []
+    text = path.read_text()
+    complete = text[: text.rfind("\n") + 1]
+    return [row for row in csv.DictReader(io.StringIO(complete)) if None not in row.values()]
+
+
+def _line(values: Sequence[str]) -> str:
+    return ",".join(values) + "\n"
+
+
+def _text(value: float | int) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.6g}"
+
+
+def draw_curves(training: Path, validation: Path, picture: Path) -> None:
+    """Draw the logs into a PNG: losses by stage, held-out waypoint error, progress."""
+    # Only here: matplotlib takes a second to import. Figure needs no display.
+    from matplotlib.figure import Figure
+
+    rows, held = read_rows(training), read_rows(validation)
+    if not rows:
+        return
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    axes = figure.subplots(1, 4)
+    _curves(axes[0], rows, 1, ("loss", "flow_plan", "flow_action", "consistency"), "stage 1 loss")
+    finals = ("plan_mm", "final_mm", *(f"final_mm_{name}" for name in ACTION_TYPES))
+    _curves(axes[1], held, 1, finals, "held-out waypoint error, mm")
+    _curves(axes[2], rows, 2, ("loss", "completion", "distance", "alignment"), "stage 2 loss")
+    shares = ("progress_accuracy", "completed_found", "false_alarms")
+    _curves(axes[3], held, 2, shares, "held-out progress")
+    temporary = picture.with_name(f".{os.getpid()}.{picture.name}")
+    figure.savefig(temporary, dpi=110, format="png")
+    os.replace(temporary, picture)
+
+
+def _curves(axes, rows: list[dict[str, str]], stage: int, names: Sequence[str], title: str) -> None:  # type: ignore[no-untyped-def]
+    for name in names:
+        points = [
+            (int(row["step"]), float(row[name]))
+            for row in rows
+            if int(row["stage"]) == stage and row.get(name)
+        ]
+        if points:
+            axes.plot(*zip(*points, strict=True), label=name, linewidth=1)
+    positive = [v for line in axes.lines for v in line.get_ydata() if v > 0]
+    if positive and stage == 1:
+        axes.set_yscale("log")
+    if axes.lines:
+        axes.legend(fontsize=7)
+    axes.set_title(title, fontsize=9)
+    axes.set_xlabel("step", fontsize=8)
+    axes.grid(alpha=0.3)

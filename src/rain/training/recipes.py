@@ -1,0 +1,59 @@
+"""Training defaults of each preset, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rain.demos.augment import AugmentOptions
+from rain.model.presets import preset as network
+from rain.training.config import StageConfig, TrainConfig
+from rain.types import RainError
+
+
+def recipe(preset: str) -> TrainConfig:
+    """Return the defaults of a preset, still without data; RainError where it has none."""
+    if preset not in RECIPES:
+        raise RainError(f"no recipe for preset {preset!r}; choose one of {', '.join(RECIPES)}")
+    return RECIPES[preset](preset)
+
+
+def _paper(preset: str) -> TrainConfig:
+    """Appendix A: batch 1024 × 100 k, AdamW 1e-4, 2 000 warm-up steps, cosine, clip 1.0."""
+    return TrainConfig(
+        data=(),
+        out=Path("runs") / preset,
+        preset=preset,
+        model=network(preset),
+        stage1=StageConfig(steps=100_000, batch=1024, lr=1e-4, warmup=2_000),
+        # The paper does not say how long the head is trained; it is small and learns fast.
+        stage2=StageConfig(steps=10_000, batch=1024, lr=1e-4, warmup=500),
+        draws=1,
+        ema=0.9999,
+        precision="bf16",
+        checkpoint_every=2_000,
+        validate_every=2_000,
+        validation_samples=2_048,
+        log_every=50,
+    )
+
+
+def _nano(preset: str) -> TrainConfig:
+    """About an hour on two cores."""
+    return TrainConfig(
+        data=(),
+        out=Path("runs") / preset,
+        preset=preset,
+        model=network(preset),
+        stage1=StageConfig(steps=4_000, batch=128, lr=5e-4, warmup=200),
+        stage2=StageConfig(steps=800, batch=128, lr=1e-3, warmup=50),
+        draws=4,
+        augment=AugmentOptions(colour=0.5),
+    )
+
+
+RECIPES: dict[str, Callable[[str], TrainConfig]] = {
+    "rain-l": _paper,
+    "rain-s": _paper,
+    "rain-nano": _nano,
+}

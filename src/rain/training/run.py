@@ -1,0 +1,94 @@
+"""The folder of a run: its configuration, logs, saved states, and the checkpoint they lead to."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rain.model.checkpoint import save_checkpoint
+from rain.model.net import RainNet
+from rain.training.config import TrainConfig, differences
+from rain.training.data import TrainingData
+from rain.types import RainError
+
+
+class RunFolder:
+    """Paths inside ``--out`` and the check that the folder belongs to this run."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config, self.path = config, config.out
+        self.settings = self.path / "train.json"
+        self.log = self.path / "log.csv"
+        self.validation = self.path / "validation.csv"
+        self.curves = self.path / "curves.png"
+        self.states = self.path / "state"
+        self.checkpoint = self.path / "checkpoint"
+
+    def claim(self, fingerprint: str, write: bool) -> None:
+        """Begin the run, or make sure that the one lying there is the same.
+
+        fingerprint: of the dataset's content. write: False for all processes but one.
+        """
+        mine = {"config": self.config.identity(), "dataset": fingerprint}
+        if self.settings.exists():
+            theirs = self._read()
+            found = differences(mine["config"], theirs.get("config", {}))
+            if found:
+                raise RainError(
+                    f"{self.path} holds a run with another configuration: {'; '.join(found[:4])}; "
+                    "choose another --out"
+                )
+            if theirs.get("dataset") != fingerprint:
+                raise RainError(
+                    f"{self.path}: the dataset changed since this run began; choose another --out "
+                    "(and --init to start from its checkpoint)"
+                )
+        elif write:
+            if self.states.exists() or self.log.exists():
+                raise RainError(f"{self.path} holds a run without train.json; choose another --out")
+            self.path.mkdir(parents=True, exist_ok=True)
+            where = {"data": [str(path) for path in self.config.data]}
+            _write(self.settings, json.dumps({**mine, **where}, indent=1))
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            return json.loads(self.settings.read_text())
+        except (OSError, ValueError) as error:
+            raise RainError(
+                f"{self.settings}: unreadable ({error}); choose another --out"
+            ) from None
+
+    def save_checkpoint(
+        self, net: RainNet, data: TrainingData, progress: Mapping[str, Any]
+    ) -> Path:
+        """Refresh OUT/checkpoint with the network's present weights."""
+        extra = {
+            "preset": self.config.preset,
+            "tracks": list(data.dataset.tracks),
+            "suites": list(data.dataset.suites),
+            "episodes": len(data.dataset),
+            "samples": len(data.train),
+            "training": self.config.identity(),
+            **progress,
+        }
+        return save_checkpoint(
+            self.checkpoint, net, data.normaliser, data.dataset.conventions, extra
+        )
+
+    def report_bad_batch(self, frames: list[str], what: str, stage: int, step: int) -> RainError:
+        """Write down a batch that gave no finite loss or gradient; returns the error to raise."""
+        path = self.path / "bad_batch.json"
+        _write(path, json.dumps({"stage": stage, "step": step, "what": what, "frames": frames}))
+        return RainError(
+            f"stage {stage} step {step}: {what}; the batch ({len(frames)} frames, the first "
+            f"{frames[0]}) is listed in {path}; lower the learning rate or check these frames"
+        )
+
+
+def _write(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text + "\n")
+    os.replace(temporary, path)

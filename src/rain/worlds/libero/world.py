@@ -1,0 +1,392 @@
+"""LIBERO as a world: one scene, its regions, its official init states and its goal.
+
+Keep one world per process: closing one silently corrupts another's images.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rain.types import Conventions, Observation, RainError, Subtask, TaskScript
+from rain.worlds.libero import loading
+from rain.worlds.libero.regions import (
+    VISUAL_GROUP,
+    Target,
+    body_subtree,
+    convex_hull_mask,
+    parse_target,
+)
+from rain.worlds.libero.rendering import Renderer
+from rain.worlds.libero.suites import find_task
+
+CAMERAS = {"agentview": "agentview", "wrist": "robot0_eye_in_hand"}
+"""View -> MuJoCo camera."""
+
+STATE_MEANING = "libero_ee_axis_angle_gripper"
+ACTION_MEANING = "libero_osc_pose_delta"
+RATE_HZ = 20.0
+SETTLE_STEPS = 20
+"""Stored states are unsettled: objects start 5-7 cm above the table."""
+
+LIFTED = 0.04
+"""m; an object this far above its resting height counts as lifted."""
+
+IDLE = np.array([0, 0, 0, 0, 0, 0, -1], dtype=np.float64)
+
+
+def libero_conventions(
+    image_size: int, views: tuple[str, ...] = ("agentview", "wrist")
+) -> Conventions:
+    """What LIBERO's observations and actions mean."""
+    for view in views:
+        if view not in CAMERAS:
+            raise RainError(f"view {view!r} is unknown; LIBERO has {', '.join(CAMERAS)}")
+    return Conventions(views, image_size, STATE_MEANING, ACTION_MEANING, RATE_HZ)
+
+
+class LiberoWorld:
+    """A LIBERO task's scene. Positions it takes and gives are in the robot base frame, metres."""
+
+    def __init__(
+        self,
+        suite: str,
+        task: int,
+        *,
+        image_size: int = 128,
+        rendering: str = "fast",
+        views: tuple[str, ...] = ("agentview", "wrist"),
+    ) -> None:
+        """Load the scene of task number ``task``; RainError when suite or task is unknown."""
+        self.task = find_task(suite, task)
+        self.rendering = rendering
+        self.conventions = libero_conventions(image_size, views)
+        self.env = loading.make_env(self.task.bddl)
+        self._renderer: Renderer | None = None
+        self._init_states: NDArray | None = None
+        self._rest_height: dict[str, float] = {}
+        self._geom_sets: dict[str, NDArray[np.bool_]] = {}
+        self._geom_ids: dict[str, NDArray[np.int64]] = {}
+        self._owners: dict[int, str] = {}
+        self.reset(seed=0)
+
+    # --- what it is ---------------------------------------------------------------------------
+
+    @property
+    def script(self) -> TaskScript:
+        """The task's own script."""
+        return self.task.script
+
+    @property
+    def init_state_count(self) -> int:
+        """How many official init states there are."""
+        return len(self._load_init_states())
+
+    @property
+    def model(self) -> Any:
+        """The MjModel."""
+        return self.env.sim.model._model
+
+    @property
+    def data(self) -> Any:
+        """The MjData."""
+        return self.env.sim.data._data
+
+    def objects(self) -> list[str]:
+        """Names of the movable objects."""
+        return sorted(self.env.objects_dict)
+
+    def graspable(self) -> list[str]:
+        """Names of the movable objects that are not containers."""
+        return [name for name in self.objects() if not name.startswith("basket")]
+
+    def script_for(self, target: str) -> TaskScript:
+        """The task's own script with another object in place of the one it grasps."""
+        if target not in self.graspable():
+            raise RainError(f"{target!r} is not an object here: {', '.join(self.graspable())}")
+        first = next((s for s in self.script.subtasks if s.action_type == "grasp"), None)
+        if first is None:
+            raise RainError(f"task {self.task.name} grasps nothing")
+        words = {name: name.rsplit("_", 1)[0].replace("_", " ") for name in (first.target, target)}
+        return TaskScript(
+            self.script.instruction.replace(words[first.target], words[target]),
+            tuple(
+                Subtask(s.action_type, target if s.target == first.target else s.target)
+                for s in self.script.subtasks
+            ),
+        )
+
+    # --- reset and step -----------------------------------------------------------------------
+
+    def reset(
+        self, *, init_state: int | None = None, seed: int | None = None, settle: bool = True
+    ) -> None:
+        """Start again from official init state ``init_state`` or a fresh sample with ``seed``.
+
+        A fresh sample draws the same BDDL regions as the official states did. Both settle.
+        """
+        if (init_state is None) == (seed is None):
+            raise RainError("reset: give either init_state or seed")
+        if init_state is not None and not 0 <= init_state < self.init_state_count:
+            raise RainError(
+                f"{self.task.name} has init states 0 to {self.init_state_count - 1}, "
+                f"not {init_state}"
+            )
+        # The gripper's command ramp is not part of the simulator's state: only reset clears it.
+        loading.seeded_reset(self.env, 0 if seed is None else seed)
+        if init_state is not None:
+            self.set_state(self._load_init_states()[init_state])
+        if settle:
+            self.settle()
+
+    def settle(self, steps: int = SETTLE_STEPS) -> None:
+        """Let objects come to rest and remember how high each lies."""
+        for _ in range(steps):
+            self.env.step(IDLE)
+        self._rest_height = {name: float(self.object_pose(name)[0][2]) for name in self.objects()}
+
+    def step(self, action: ArrayLike) -> None:
+        """Apply one OSC action (7,) for one control period of 1/20 s."""
+        self.env.step(np.clip(np.asarray(action, dtype=np.float64), -1.0, 1.0))
+
+    def get_state(self) -> NDArray[np.float64]:
+        """The simulator's state as LIBERO stores it: [time, qpos, qvel]."""
+        return self.env.sim.get_state().flatten()
+
+    def set_state(self, state: ArrayLike) -> None:
+        """Set [time, qpos, qvel]; fixtures stay where they are (see ``fixture_poses``)."""
+        state = np.asarray(state, dtype=np.float64)
+        expected = 1 + self.model.nq + self.model.nv
+        if state.shape != (expected,):
+            raise RainError(
+                f"a state of {self.task.name} has {expected} numbers, got {state.shape}: "
+                "it belongs to another scene"
+            )
+        self.env.sim.set_state_from_flattened(state)
+        self.env.sim.forward()
+        self.env._post_process()
+
+    def place_object(self, name: str, xy: ArrayLike, yaw: float = 0.0) -> None:
+        """Put an object at xy (world of the scene, m), turned by ``yaw`` about the vertical."""
+        joint = self.env.objects_dict[name].joints[-1]
+        pose = np.array(self.env.sim.data.get_joint_qpos(joint))
+        pose[:2] = xy
+        half = yaw / 2
+        turn = np.array([np.cos(half), 0, 0, np.sin(half)])
+        pose[3:] = loading.quaternion_product(turn, pose[3:])
+        self.env.sim.data.set_joint_qpos(joint, pose)
+        self.env.sim.data.set_joint_qvel(joint, np.zeros(6))
+        self.env.sim.forward()
+
+    def fixture_poses(self) -> NDArray[np.float64]:
+        """Poses of the fixtures, (n, 7), in sorted order; not part of the state, so kept beside."""
+        ids = [self.env.obj_body_id[name] for name in sorted(self.env.fixtures_dict)
+               if name in self.env.obj_body_id]  # fmt: skip
+        return np.array(
+            [np.r_[self.model.body_pos[i], self.model.body_quat[i]] for i in ids]
+        ).reshape(-1, 7)
+
+    def set_fixture_poses(self, poses: NDArray) -> None:
+        """Write back what ``fixture_poses`` gave."""
+        names = [n for n in sorted(self.env.fixtures_dict) if n in self.env.obj_body_id]
+        if np.shape(poses) != (len(names), 7):
+            raise RainError(f"expected {len(names)} fixture poses, got {np.shape(poses)}")
+        for name, pose in zip(names, poses, strict=True):
+            body = self.env.obj_body_id[name]
+            self.model.body_pos[body], self.model.body_quat[body] = pose[:3], pose[3:]
+        self.env.sim.forward()
+
+    # --- what it shows ------------------------------------------------------------------------
+
+    def observe(self, subtask: Subtask) -> Observation:
+        """Render every view with the region of the subtask's target."""
+        images, regions = {}, {}
+        for view in self.conventions.views:
+            images[view] = self.render(view, self.conventions.image_size)
+            regions[view] = self.regions([subtask.target], view)[0]
+        return Observation(images, regions, self.state(), subtask.action_type)
+
+    def state(self) -> NDArray[np.float32]:
+        """(7,): end-effector position (m), axis-angle (rad), gripper opening (m)."""
+        position, rotation = self.ee_pose()
+        angle = loading.axis_angle(rotation)
+        return np.concatenate([position, angle, [self.gripper_opening()]]).astype(np.float32)
+
+    def gripper_opening(self) -> float:
+        """Distance between the fingers, m."""
+        left, right = self.env.sim.data.qpos[self.env.robots[0]._ref_gripper_joint_pos_indexes]
+        return float(left - right)
+
+    def ee_pose(self) -> tuple[NDArray, NDArray]:
+        """End-effector position (3,), base frame, and rotation (3, 3)."""
+        robot = self.env.robots[0]
+        site = self.data.site_xpos[robot.eef_site_id]
+        body = self.model.body(robot.robot_model.eef_name).id
+        return site - self.base_position, self.data.xmat[body].reshape(3, 3).copy()
+
+    @property
+    def base_position(self) -> NDArray:
+        """Origin of the robot base frame in the scene, (3,); its axes are the scene's."""
+        return self.data.xpos[self.model.body("robot0_base").id].copy()
+
+    def object_pose(self, name: str) -> tuple[NDArray, NDArray]:
+        """An object's origin (3,), base frame, and rotation (3, 3)."""
+        body = self.env.obj_body_id[name]
+        return self.data.xpos[body] - self.base_position, self.data.xmat[body].reshape(3, 3).copy()
+
+    def geoms_of(self, name: str) -> NDArray[np.int64]:
+        """Ids of all geoms, visible or not, of an object or fixture."""
+        if name not in self._geom_ids:
+            root = self.env.obj_body_id[name]
+            bodies = body_subtree(self.model.body_parentid, root)
+            self._geom_ids[name] = np.flatnonzero(np.isin(self.model.geom_bodyid, list(bodies)))
+        return self._geom_ids[name]
+
+    def site_pose(self, name: str) -> tuple[NDArray, NDArray, NDArray]:
+        """A LIBERO site's centre (3,), base frame, rotation (3, 3) and half sizes (3,)."""
+        site = self.model.site(name).id
+        size = np.asarray(self.env.object_sites_dict[name].size, dtype=np.float64)
+        return (
+            self.data.site_xpos[site] - self.base_position,
+            self.data.site_xmat[site].reshape(3, 3).copy(),
+            np.resize(size, 3),
+        )
+
+    def render(self, view: str, size: int) -> NDArray[np.uint8]:
+        """One view's image, upright uint8 (size, size, 3)."""
+        return self._renderer_now().rgb(self.data, self._camera(view), size)
+
+    def regions(
+        self, targets: list[str], view: str, size: int | None = None
+    ) -> NDArray[np.bool_]:
+        """Regions of several targets in one view from one segmentation: bool (n, size, size)."""
+        size = size or self.conventions.image_size
+        ids = self._renderer_now().geom_ids(self.data, self._camera(view), size)
+        return np.stack([self._region(parse_target(t), ids, view) for t in targets])
+
+    def _region(self, target: Target, ids: NDArray[np.int32], view: str) -> NDArray[np.bool_]:
+        mask = self._geoms(target)[ids]  # id -1 picks the last entry, which is False
+        if target.part is None or not target.part.project:
+            return mask
+        centre, rotation, half = self.site_pose(str(target.site))
+        corners = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, 8).T * half
+        pixels = self.project(corners @ rotation.T + centre, view, len(ids))
+        if not np.isfinite(pixels).all():
+            return np.zeros_like(mask)
+        hull = convex_hull_mask(pixels, len(ids))
+        return hull & mask if mask.any() or target.owner in self.env.obj_body_id else hull
+
+    def _geoms(self, target: Target) -> NDArray[np.bool_]:
+        """Whether each geom belongs to the target, (ngeom + 1,), the last for 'no geom'."""
+        if target.name in self._geom_sets:
+            return self._geom_sets[target.name]
+        if target.owner in self.env.obj_body_id:
+            root = self.env.obj_body_id[target.owner]
+        elif target.part is not None and target.part.project:
+            root = None  # a place on the table: the site alone
+        else:
+            known = ", ".join(sorted(self.env.obj_body_id))
+            raise RainError(f"target {target.name!r} is not in this scene; it has {known}")
+        bodies = body_subtree(self.model.body_parentid, root) if root is not None else set()
+        if target.part is not None and target.part.bodies:
+            wanted = {f"{target.owner}_{suffix}" for suffix in target.part.bodies}
+            bodies = {b for b in bodies if self.model.body(b).name in wanted}
+        belongs = np.zeros(self.model.ngeom + 1, dtype=bool)
+        belongs[:-1] = np.isin(self.model.geom_bodyid, list(bodies))
+        belongs[:-1] &= self.model.geom_group == VISUAL_GROUP
+        self._geom_sets[target.name] = belongs
+        return belongs
+
+    def project(self, points: ArrayLike, view: str, size: int | None = None) -> NDArray:
+        """Project base-frame points (N, 3) to pixels (N, 2), u right, v down; NaN when behind."""
+        size = size or self.conventions.image_size
+        camera = self._camera(view)
+        world = np.asarray(points, dtype=np.float64) + self.base_position
+        local = (world - self.data.cam_xpos[camera]) @ self.data.cam_xmat[camera].reshape(3, 3)
+        focal = 0.5 * size / np.tan(np.deg2rad(self.model.cam_fovy[camera]) / 2)
+        depth = np.where(local[:, 2] < -1e-6, -local[:, 2], np.nan)
+        return np.stack(
+            [
+                focal * local[:, 0] / depth + (size - 1) / 2,
+                -focal * local[:, 1] / depth + (size - 1) / 2,
+            ],
+            axis=1,
+        )
+
+    # --- what is true -------------------------------------------------------------------------
+
+    def success(self) -> bool:
+        """Say whether the task's own BDDL goal holds now."""
+        return bool(self.env._check_success())
+
+    def script_success(self, script: TaskScript) -> bool:
+        """Say whether what ``script`` leads to holds now: each object at its place, each joint."""
+        held: str | None = None
+        for subtask in script.subtasks:
+            if subtask.action_type == "grasp":
+                held = subtask.target
+            elif not self._subtask_holds(subtask, held):
+                return False
+        return True
+
+    def _subtask_holds(self, subtask: Subtask, held: str | None) -> bool:
+        target = parse_target(subtask.target)
+        place = target.site or target.owner
+        if subtask.action_type == "release":
+            if held is None:
+                raise RainError("script releases an object that it never grasped")
+            relation = target.part.relation if target.part else "on"
+            return bool(self.env._eval_predicate([relation, held, place]))
+        if subtask.action_type == "push":
+            goal = parse_target(subtask.target.partition("->")[2])
+            return bool(self.env._eval_predicate(["on", target.owner, goal.site or goal.owner]))
+        if subtask.action_type == "turn_on":
+            place = target.owner
+        return bool(self.env._eval_predicate([subtask.action_type.replace("_", ""), place]))
+
+    def held_object(self) -> str | None:
+        """The object that both fingers touch and that is lifted off its rest."""
+        for name in self.touched_by_both_fingers():
+            if self.object_pose(name)[0][2] > self._rest_height.get(name, np.inf) + LIFTED / 2:
+                return name
+        return None
+
+    def touched_by_both_fingers(self) -> list[str]:
+        """Objects in contact with both fingers."""
+        body_of = self.model.geom_bodyid
+        fingers = loading.finger_bodies(self.model)
+        if not self._owners:
+            self._owners = loading.body_owners(self.model, self.env.obj_body_id, self.objects())
+        touching: dict[str, set[str]] = {}
+        for contact in self.data.contact:
+            for one, two in ((contact.geom1, contact.geom2), (contact.geom2, contact.geom1)):
+                finger, name = fingers.get(int(body_of[one])), self._owners.get(int(body_of[two]))
+                if finger and name:
+                    touching.setdefault(name, set()).add(finger)
+        return [name for name, sides in touching.items() if len(sides) == 2]
+
+    def close(self) -> None:
+        """Free the simulator and its GL context."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+        self.env.close()
+
+    # --- inside -------------------------------------------------------------------------------
+
+    def _load_init_states(self) -> NDArray[np.float64]:
+        if self._init_states is None:
+            self._init_states = self.task.load_init_states()
+        return self._init_states
+
+    def _camera(self, view: str) -> int:
+        if view not in CAMERAS:
+            raise RainError(f"view {view!r} is unknown; LIBERO has {', '.join(CAMERAS)}")
+        return int(self.model.camera(CAMERAS[view]).id)
+
+    def _renderer_now(self) -> Renderer:
+        if self._renderer is None:
+            self._renderer = Renderer(self.model, self.rendering)
+        return self._renderer

@@ -1,0 +1,213 @@
+"""A world without physics and a policy without a network, importable by spawned workers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rain.bench.records import EpisodeRecord, Trial
+from rain.bench.rollouts import RolloutConfig, rollout
+from rain.types import (
+    ActionChunk,
+    Conventions,
+    Observation,
+    Plan,
+    Prediction,
+    Progress,
+    RainError,
+    Subtask,
+    TaskScript,
+)
+
+CONVENTIONS = Conventions(
+    ("agentview", "wrist"), 32, "libero_ee_axis_angle_gripper", "libero_osc_pose_delta", 20.0
+)
+
+
+def script(target: str = "milk_1") -> TaskScript:
+    return TaskScript(
+        f"pick up {target} and place it in the basket",
+        (Subtask("grasp", target), Subtask("release", "basket_1")),
+    )
+
+
+class FakeWorld:
+    """The gripper holds what the region of a grasp marked once the policy has acted on it enough.
+
+    success_after: steps after which the goal of whatever is held holds; None: never.
+    """
+
+    def __init__(
+        self,
+        success_after: int | None = None,
+        conventions: Conventions = CONVENTIONS,
+        grasps: Callable[[str], str] = lambda marked: marked,
+    ) -> None:
+        self.conventions = conventions
+        self.success_after = success_after
+        self.grasps = grasps
+        self.actions: list[NDArray] = []
+        self.looks: list[tuple[int, Subtask]] = []
+        self.resets: list[tuple[int | None, int | None]] = []
+        self.marked = ""
+        self.closed = False
+
+    @property
+    def script(self) -> TaskScript:
+        return script()
+
+    @property
+    def init_state_count(self) -> int:
+        return 4
+
+    def reset(self, *, init_state: int | None = None, seed: int | None = None) -> None:
+        self.resets.append((init_state, seed))
+        self.actions, self.looks, self.marked = [], [], ""
+
+    def graspable(self) -> list[str]:
+        return ["soup_1", "milk_1", "butter_1", "ketchup_1"]
+
+    def script_for(self, target: str) -> TaskScript:
+        return script(target)
+
+    def observe(self, subtask: Subtask) -> Observation:
+        self.looks.append((len(self.actions), subtask))
+        if subtask.action_type == "grasp":
+            self.marked = subtask.target
+        size = self.conventions.image_size
+        region = np.zeros((size, size), dtype=bool)
+        region[8:16, 8:16] = True
+        images = {view: self.render(view, size) for view in self.conventions.views}
+        regions = dict.fromkeys(self.conventions.views, region)
+        return Observation(images, regions, np.zeros(7, np.float32), subtask.action_type)
+
+    def render(self, view: str, size: int) -> NDArray[np.uint8]:
+        return np.full((size, size, 3), 40, np.uint8)
+
+    def project(self, points: NDArray, view: str) -> NDArray:
+        pixels = np.asarray(points)[:, :2] * self.conventions.image_size
+        if view == "wrist":
+            pixels[0] = np.nan
+        return pixels
+
+    def step(self, action: NDArray) -> None:
+        self.actions.append(np.array(action))
+
+    def _reached(self) -> bool:
+        return self.success_after is not None and len(self.actions) >= self.success_after
+
+    def success(self) -> bool:
+        return self._reached() and self.held_object() == "milk_1"
+
+    def script_success(self, asked: TaskScript) -> bool:
+        return self._reached() and self.held_object() == asked.subtasks[0].target
+
+    def held_object(self) -> str | None:
+        return self.grasps(self.marked) if self.marked and len(self.actions) > 3 else None
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakePolicy:
+    """Plays a list of completion scores, one a look; then repeats the last.
+
+    Action j of look k is ``[k, j, 0, 0, 0, 0, 1]``, so that the executed ones can be told apart.
+    """
+
+    def __init__(
+        self, completions: Sequence[float] = (0.0,), conventions: Conventions = CONVENTIONS
+    ) -> None:
+        self.conventions = conventions
+        self.completions = list(completions)
+        self.calls = 0
+
+    def predict(self, observation: Observation) -> Prediction:
+        completion = self.completions[min(self.calls, len(self.completions) - 1)]
+        actions = np.zeros((16, 7), np.float32)
+        actions[:, 0], actions[:, 1], actions[:, 6] = self.calls, np.arange(16), 1.0
+        self.calls += 1
+        plan = Plan(np.linspace(0.1, 0.9, 8)[:, None].repeat(3, axis=1))
+        return Prediction(ActionChunk(actions), plan, Progress(completion, 0.5, 0.25))
+
+
+def fake_policy(seed: int) -> FakePolicy:
+    return FakePolicy()
+
+
+def other_conventions_policy(seed: int) -> FakePolicy:
+    return FakePolicy(conventions=Conventions(("top",), 32, "other", "other", 30.0))
+
+
+def fake_world(suite: str, task: int, image_size: int) -> FakeWorld:
+    if task == 99:
+        raise RainError("there is no task 99")
+    return FakeWorld(success_after=10)
+
+
+class CrashingWorld(FakeWorld):
+    """Raises, or ends the whole process, in the episode of init state 1; once if ``marker``."""
+
+    def __init__(self, die: bool, marker: Path | None) -> None:
+        super().__init__(success_after=10)
+        self.die, self.marker = die, marker
+
+    def step(self, action: NDArray) -> None:
+        super().step(action)
+        if self.resets[-1][0] != 1 or (self.marker is not None and self.marker.exists()):
+            return
+        if self.marker is not None:
+            self.marker.touch()
+        if self.die:
+            os._exit(7)
+        raise RuntimeError("the simulator is unstable")
+
+
+def _crashing(
+    suite: str, task: int, image_size: int, *, die: bool, marker: Path | None
+) -> CrashingWorld:
+    return CrashingWorld(die, marker)
+
+
+def crashing_world(
+    die: bool, marker: Path | None = None
+) -> Callable[[str, int, int], CrashingWorld]:
+    return partial(_crashing, die=die, marker=marker)
+
+
+def dead_world(suite: str, task: int, image_size: int) -> FakeWorld:
+    os._exit(9)
+
+
+SETTINGS = {"weights": "abc", "rollout": {"execute": 8}}
+
+
+def record(
+    episode: int = 0,
+    *,
+    crashed: bool = False,
+    settings: dict[str, Any] = SETTINGS,
+    **changes: Any,
+) -> EpisodeRecord:
+    """The record of a short successful episode, or of a crashed one."""
+    result = None
+    if not crashed:
+        world = FakeWorld(success_after=6)
+        result = rollout(world, FakePolicy([0.9, 0.9, 0.1]), script(), RolloutConfig(horizon=9))
+    fields = {
+        "trial": Trial("libero_object", 0, episode),
+        "settings": settings,
+        "init_state": episode,
+        "seed": None,
+        "script": script(),
+        "marked": "milk_1",
+        "result": result,
+        "error": "boom" if crashed else None,
+    }
+    return EpisodeRecord(**(fields | changes))

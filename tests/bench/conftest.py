@@ -1,0 +1,8 @@
+"""Makes ``bench_fakes`` importable, also in spawned workers, which inherit ``sys.path``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from bench_fakes import FakeWorld
+
+from rain.bench.records import Trial
+from rain.bench.trials import (
+    FRESH_SEED,
+    assign,
+    other_objects,
+    parse_tasks,
+    plan_trials,
+    policy_seed,
+)
+from rain.types import RainError
+
+OTHERS = ["butter_1", "ketchup_1", "soup_1"]
+
+
+def another(count, task=0):
+    world = FakeWorld()
+    return [assign(Trial("s", task, e, "another"), world) for e in range(count)]
+
+
+def test_other_objects_leave_the_own_one_out():
+    assert other_objects(FakeWorld()) == OTHERS
+
+
+@pytest.mark.parametrize("count", range(1, 13))
+def test_any_number_of_episodes_covers_the_objects_evenly(count):
+    counts = Counter(a.marked for a in another(count))
+    assert max(counts.values()) - min(counts.get(name, 0) for name in OTHERS) <= 1 or count > 4
+    pairs = [(a.init_state, a.marked) for a in another(count)]
+    assert len(set(pairs)) == count
+
+
+def test_all_pairs_come_once():
+    pairs = {(a.init_state, a.marked) for a in another(12)}
+    assert pairs == {(i, name) for i in range(4) for name in OTHERS}
+    with pytest.raises(RainError, match="--episodes 12 or fewer"):
+        another(13)
+
+
+def test_another_is_judged_by_the_marked_object_alone():
+    world = FakeWorld(success_after=5)
+    assignment = assign(Trial("s", 0, 0, "another"), world)
+    for marked, expected in (("milk_1", False), (assignment.marked, True)):
+        world.reset(init_state=0)
+        world.marked = marked
+        for _ in range(5):
+            world.step([0] * 7)
+        assert assignment.goal() is expected
+        assert world.success() is (marked == "milk_1")
+
+
+def test_own_takes_init_states_in_order():
+    world = FakeWorld()
+    assignments = [assign(Trial("s", 0, e), world) for e in range(4)]
+    assert [a.init_state for a in assignments] == [0, 1, 2, 3]
+    assert {a.marked for a in assignments} == {"milk_1"}
+    with pytest.raises(RainError, match="--episodes 4 or fewer"):
+        assign(Trial("s", 0, 4), world)
+
+
+def test_fresh_starts_have_seeds():
+    assignment = assign(Trial("s", 0, 7), FakeWorld(), "fresh")
+    assert (assignment.init_state, assignment.seed) == (None, FRESH_SEED + 7)
+
+
+def test_no_other_object(monkeypatch):
+    monkeypatch.setattr(FakeWorld, "graspable", lambda self: ["milk_1"])
+    with pytest.raises(RainError, match="no other object"):
+        another(1)
+
+
+@pytest.mark.parametrize(
+    ("text", "tasks"), [("all", [0, 1, 2, 3]), ("2", [2]), ("3,0", [0, 3]), ("1,1", [1])]
+)
+def test_tasks(text, tasks):
+    assert parse_tasks(text, 4, "suite") == tasks
+
+
+@pytest.mark.parametrize("text", ["4", "-1", "x", "", "0,9"])
+def test_bad_tasks(text):
+    with pytest.raises(RainError, match="task"):
+        parse_tasks(text, 4, "suite")
+
+
+def test_plan():
+    trials = plan_trials("s", [0, 2], 3, "own")
+    assert len(set(trials)) == 6
+    with pytest.raises(RainError, match="episodes"):
+        plan_trials("s", [0], 0, "own")
+
+
+def test_policy_seeds_differ():
+    trials = [
+        Trial("s", t, e, kind) for t in range(3) for e in range(3) for kind in ("own", "another")
+    ]
+    seeds = {policy_seed(trial, seed) for trial in trials for seed in (0, 1)}
+    assert len(seeds) == 36

@@ -1,0 +1,1 @@
+"""Shared by all tests. Being here also lets them import ``helpers``."""
