@@ -117,9 +117,7 @@ class Observation:
                 )
         for view, region in self.regions.items():
             self._check_region(view, region)
-        object.__setattr__(
-            self, "state", _finite("Observation.state", self.state, (STATE_DIM,))
-        )
+        object.__setattr__(self, "state", _finite("Observation.state", self.state, (STATE_DIM,)))
         _action_type("Observation.action_type", self.action_type)
 
     def _check_region(self, view: str, region: NDArray) -> None:
@@ -270,6 +268,4 @@ class SubtaskSpan:
                 f"{self.start}, {self.interaction}, {self.end}"
             )
         object.__setattr__(self, "position", _finite("SubtaskSpan.position", self.position, (3,)))
-        object.__setattr__(
-            self, "rotation", _finite("SubtaskSpan.rotation", self.rotation, (3, 3))
-        )
+        object.__setattr__(self, "rotation", _finite("SubtaskSpan.rotation", self.rotation, (3, 3)))

@@ -211,3 +211,30 @@ def record(
         "error": "boom" if crashed else None,
     }
     return EpisodeRecord(**(fields | changes))
+
+
+class FakePolicies:
+    """A policy source."""
+
+    name = "fake"
+
+    def fingerprint(self) -> str:
+        return "abc"
+
+    def __call__(self, seed: int) -> FakePolicy:
+        return FakePolicy()
+
+
+class FakeWorlds:
+    """A world source with one suite of two tasks."""
+
+    def tasks(self, suite: str) -> list[str]:
+        if suite != "kitchen":
+            raise RainError(f"suite {suite!r} is unknown")
+        return ["pick_up_the_milk", "pick_up_the_milk_again"]
+
+    def settings(self) -> dict[str, Any]:
+        return {"rendering": "none"}
+
+    def __call__(self, suite: str, task: int, image_size: int) -> FakeWorld:
+        return FakeWorld(success_after=10)

@@ -9,11 +9,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from rain.bench.protocols import PolicySource, WorldSource
 from rain.bench.records import EpisodeRecord, RecordFile, Target, latest
 from rain.bench.rollouts import RolloutConfig
 from rain.bench.runner import Runner
 from rain.bench.scoring import summary, table, write_summary
-from rain.bench.sources import CheckpointPolicies, LiberoWorlds
 from rain.bench.trials import Starts, parse_tasks, plan_trials
 from rain.bench.worker import Film, Setup
 
@@ -22,8 +22,8 @@ from rain.bench.worker import Film, Setup
 class Campaign:
     """What is run: ``episodes`` of each of ``tasks`` (``all``, ``3`` or ``0,2,5``) of a suite."""
 
-    policies: CheckpointPolicies
-    worlds: LiberoWorlds
+    policies: PolicySource
+    worlds: WorldSource
     suite: str
     tasks: str
     episodes: int
@@ -39,7 +39,7 @@ class Campaign:
         """What a result depends on beside its trial; records with other settings are not reused."""
         return {
             "weights": self.policies.fingerprint(),
-            "rendering": self.worlds.rendering,
+            **self.worlds.settings(),
             "starts": self.starts,
             "seed": self.seed,
             "rollout": asdict(self.rollout),
@@ -51,9 +51,7 @@ def run_campaign(campaign: Campaign, console: Console) -> int:
 
     Ctrl-C scores what is recorded and then raises KeyboardInterrupt.
     """
-    from rain.worlds.libero import suite_tasks
-
-    names = suite_tasks(campaign.suite)
+    names = campaign.worlds.tasks(campaign.suite)
     tasks = parse_tasks(campaign.tasks, len(names), campaign.suite)
     trials = plan_trials(campaign.suite, tasks, campaign.episodes, campaign.target)
     setup = Setup(

@@ -1,13 +1,14 @@
-"""What rollouts, films and benchmarks ask of a world beyond the ``World`` protocol."""
+"""What rollouts, films and benchmarks ask of a world beyond the ``World`` protocol, and of the
+sources that worlds and policies come from."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.types import TaskScript, World
+from rain.types import Policy, TaskScript, World
 
 
 class RolloutWorld(World, Protocol):
@@ -52,3 +53,30 @@ class TaskWorld(RolloutWorld, FilmedWorld, Protocol):
 
     def close(self) -> None:
         """Free what the world holds."""
+
+
+class PolicySource(Protocol):
+    """Makes policies, in whichever process calls it; picklable."""
+
+    @property
+    def name(self) -> str:
+        """A short name for folders and titles."""
+
+    def fingerprint(self) -> str:
+        """A text that changes when the policy does; RainError when there is none."""
+
+    def __call__(self, seed: int) -> Policy:
+        """A policy whose randomness starts from ``seed``."""
+
+
+class WorldSource(Protocol):
+    """Makes worlds, in whichever process calls it; picklable."""
+
+    def tasks(self, suite: str) -> list[str]:
+        """Names of a suite's tasks; RainError when the suite is unknown."""
+
+    def settings(self) -> dict[str, Any]:
+        """What results depend on, as JSON values."""
+
+    def __call__(self, suite: str, task: int, image_size: int) -> TaskWorld:
+        """The world of a task."""

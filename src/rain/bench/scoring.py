@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from rain.bench.records import EpisodeRecord, Target
@@ -133,12 +134,12 @@ def table(
     records: Sequence[EpisodeRecord], names: Sequence[str], title: str, target: Target
 ) -> Table:
     """A rich table: a row a task and the total. names: the suite's task names by index."""
-    following = target == "another"
-    first = "marked first" if following else "own object first"
-    headers = ("task", "success", "95 %", first, "wrong object", "crashed", "script", "steps")
-    out = Table(title=title)
-    for i, header in enumerate(headers):
-        out.add_column(header, justify="left" if i == 0 else "right", no_wrap=i > 0)
+    first = "marked\nfirst" if target == "another" else "own\nfirst"
+    # Narrow enough for 80 columns: the task's name gives way, the numbers do not.
+    out = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    out.add_column("task", no_wrap=True, overflow="ellipsis", max_width=20)
+    for header in ("success", "95 %", first, "wrong\nobject", "crashed", "script", "steps"):
+        out.add_column(header, justify="right", no_wrap=True)
     for task, part in score_tasks(records).items():
         name = names[task].replace("_", " ") if task < len(names) else ""
         out.add_row(*_cells(f"{task} {name}".strip(), part))
@@ -149,8 +150,8 @@ def table(
 
 def _cells(name: str, part: Score) -> tuple[str, ...]:
     count = f"{part.successes}/{part.episodes}"
-    interval = f"{100 * part.low:.0f}–{100 * part.high:.0f} %" if part.episodes else "–"
-    progress = "–" if part.script_progress is None else f"{100 * part.script_progress:.0f} %"
+    interval = f"{100 * part.low:.0f}–{100 * part.high:.0f}" if part.episodes else "–"
+    progress = "–" if part.script_progress is None else f"{100 * part.script_progress:.0f}%"
     steps = "–" if part.steps is None else f"{part.steps:.0f}"
     first = f"{part.marked_first}/{part.episodes}"
     return name, count, interval, first, str(part.wrong_grasps), str(part.crashed), progress, steps

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rain.bench.protocols import TaskWorld
 from rain.types import Policy, RainError
@@ -79,6 +79,16 @@ class LiberoWorlds:
 
     rendering: Rendering = "fast"
     threads: int = 1
+
+    def tasks(self, suite: str) -> list[str]:
+        """Names of a suite's tasks; RainError when the suite is unknown."""
+        from rain.worlds.libero import suite_tasks
+
+        return suite_tasks(suite)
+
+    def settings(self) -> dict[str, Any]:
+        """What results depend on."""
+        return {"rendering": self.rendering}
 
     def __call__(self, suite: str, task: int, image_size: int) -> TaskWorld:
         """The world of a task; RainError when suite or task is unknown."""

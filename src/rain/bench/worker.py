@@ -24,12 +24,6 @@ from rain.types import Policy, RainError
 
 Film = Literal["none", "first", "all"]
 
-MakePolicy = Callable[[int], Policy]
-"""seed -> policy."""
-
-MakeWorld = Callable[[str, int, int], TaskWorld]
-"""suite, task, image size -> world."""
-
 
 @dataclass(frozen=True)
 class Setup:
@@ -40,8 +34,10 @@ class Setup:
         of each task.
     """
 
-    make_policy: MakePolicy
-    make_world: MakeWorld
+    make_policy: Callable[[int], Policy]
+    """seed -> policy."""
+    make_world: Callable[[str, int, int], TaskWorld]
+    """suite, task, image size -> world."""
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
     settings: dict[str, Any] = field(default_factory=dict)
     starts: Starts = "official"

@@ -23,7 +23,7 @@ class Demo:
     """A checkpoint folder, or the name of a shipped one."""
     out: Path = Path("demo.mp4")
     """The video."""
-    threads: int = 2
+    threads: int = 1
     """CPU threads of the network and of the software renderer."""
 
 

@@ -29,7 +29,9 @@ class Process:
 
 def main(args: list[str]) -> int:
     """Run ``rain demos SUBCOMMAND``."""
-    command = tyro.extras.subcommand_cli_from_dict({"process": Process}, args=args, prog="rain demos")
+    command = tyro.extras.subcommand_cli_from_dict(
+        {"process": Process}, args=args, prog="rain demos"
+    )
     return _process(command)
 
 

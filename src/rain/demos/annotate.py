@@ -81,9 +81,7 @@ def annotate(script: TaskScript, seen: Trace, actions: NDArray) -> tuple[Subtask
     return tuple(spans)
 
 
-def _grasp(
-    subtask: Subtask, seen: Trace, actions: NDArray, start: int
-) -> tuple[int, int]:
+def _grasp(subtask: Subtask, seen: Trace, actions: NDArray, start: int) -> tuple[int, int]:
     """Complete when lifted by 4 cm between both fingers; the interaction is the last closing."""
     height = seen.heights[subtask.target]
     for step in range(start + 1, len(actions)):

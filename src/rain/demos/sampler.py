@@ -50,11 +50,7 @@ class Sampler:
         share: tuple[int, int] = (0, 1),
     ) -> None:
         rank, world = share
-        if batch <= 0 or batch % (world * options.group):
-            raise RainError(
-                f"batch {batch}: choose a multiple of {world * options.group} "
-                f"({world} processes, groups of {options.group} frames)"
-            )
+        check_batch(batch, options.group, world)
         self.batch, self.group, self.seed = batch, options.group, seed
         self.rank, self.world = rank, world
         weights = _balanced(samples.action_type, weights.astype(np.float64), options.balance)
@@ -82,9 +78,19 @@ class Sampler:
         return np.minimum(drawn, len(self._ends) - 1)
 
 
+def check_batch(batch: int, group: int, world: int) -> None:
+    """Raise RainError where a global batch cannot be cut into groups for all processes."""
+    if batch <= 0 or batch % (world * group):
+        raise RainError(
+            f"batch {batch}: choose a multiple of {world * group} "
+            f"({world} processes, groups of {group} frames)"
+        )
+
+
 def imitation_weights(samples: Samples, options: SamplerOptions) -> NDArray[np.float64]:
     """Weights for learning plans and actions (stage 1)."""
-    return samples.imitate * np.where(samples.completed, options.completed_weight, 1.0)
+    kept = samples.imitate.astype(np.float64)
+    return kept * np.where(samples.completed, options.completed_weight, 1.0)
 
 
 def progress_weights(samples: Samples, options: SamplerOptions) -> NDArray[np.float64]:

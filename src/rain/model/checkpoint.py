@@ -95,7 +95,8 @@ def load_checkpoint(
     """Read a checkpoint; the network comes back on ``device``, in evaluation mode.
 
     A frozen image backbone is loaded from where it is published, unless ``vision`` is given;
-    CLIP's cached text is in the checkpoint. Anything missing, foreign or torn is a RainError that says what to do.
+    CLIP's cached text is in the checkpoint. Anything missing, foreign or torn is a RainError that
+    says what to do.
     """
     folder = Path(folder)
     meta = _read_meta(folder)

@@ -19,7 +19,7 @@ def merge_heads(x: Tensor) -> Tensor:
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
     """Scaled dot-product attention, (B, heads, L, d) each; mask True where a row sees a column."""
-    if query.device.type != "cpu" or query.dtype == torch.float32:
+    if query.device.type != "cpu" or query.dtype != torch.bfloat16:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     # Under bf16 autocast on a CPU the kernel's backward is several times slower than in fp32.
     with torch.autocast("cpu", enabled=False):

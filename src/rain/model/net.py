@@ -130,10 +130,13 @@ class RainNet(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Generate a plan (B, 8, 3) and actions (B, 16, 7), normalised, in ``flow_steps`` steps.
 
-        noise: where to start, a plan and actions; else drawn from ``generator``.
+        noise: where to start, a plan and actions; else drawn from ``generator``. Without plan
+        tokens nothing generates a plan: it is zero, which is the training mean.
         """
         if noise is None:
             noise = flow.draw_noise(len(state), generator, phi.device)
+        if not self.config.plan_tokens:
+            noise = torch.zeros_like(noise[0]), noise[1]
         kv = self.condition(phi)
         return flow.euler_sample(
             lambda plan, actions, tau: self.velocity(plan, actions, tau, kv, state, action_type),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,6 +80,25 @@ class TrainingData:
             f"{self.dataset.name(self.samples.episode[i])} frame {self.samples.frame[i]}"
             for i in numbers
         ]
+
+
+def tensors(batch: Batch, device: torch.device) -> dict[str, Any]:
+    """What the objectives take of a batch, by name, as tensors; None where the batch has none."""
+    names = (
+        "images",
+        "features",
+        "regions",
+        "state",
+        "action_type",
+        "actions",
+        "plan",
+        "progress",
+    )
+    arrays = {name: getattr(batch, name) for name in names}
+    return {
+        name: None if array is None else torch.from_numpy(array).to(device, non_blocking=True)
+        for name, array in arrays.items()
+    }
 
 
 def check_conventions(config: TrainConfig, dataset: Dataset) -> None:

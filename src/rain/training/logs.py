@@ -84,6 +84,27 @@ def _text(value: float | int) -> str:
     return str(value) if isinstance(value, int) else f"{value:.6g}"
 
 
+class Meter:
+    """Sums since the log's last row; part of the saved state, so that rows survive a kill."""
+
+    def __init__(self, sums: dict[str, float]) -> None:
+        self.sums = sums
+
+    def add(self, values: Mapping[str, float]) -> None:
+        """Take in one step's values."""
+        for name, value in {**values, "_count": 1.0}.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def means(self, sums: Mapping[str, float]) -> dict[str, float]:
+        """Divide sums, its own or those averaged over processes, by the number of steps."""
+        count = sums["_count"]
+        return {name: value / count for name, value in sums.items() if name != "_count"}
+
+    def rate(self, batch: int) -> float:
+        """Samples a second since the last row, for batches of this size."""
+        return batch * self.sums["_count"] / max(self.sums["_seconds"], 1e-9)
+
+
 def draw_curves(training: Path, validation: Path, picture: Path) -> None:
     """Draw the logs into a PNG: losses by stage, held-out waypoint error, progress."""
     # Only here: matplotlib takes a second to import. Figure needs no display.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
@@ -14,6 +15,8 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
 
 from rain.training.config import TrainConfig
+
+_ECHO = 2.0
 
 
 def start(config: TrainConfig) -> Accelerator:
@@ -45,7 +48,7 @@ def mean(accelerator: Accelerator, values: Mapping[str, float]) -> dict[str, flo
     if accelerator.num_processes == 1 or not values:
         return dict(values)
     tensor = torch.tensor(list(values.values()), dtype=torch.float64)
-    tensor = accelerator.reduce(tensor.to(_exchange(accelerator)), reduction="mean")
+    tensor = accelerator.reduce(tensor.to(accelerator.device), reduction="mean")
     return dict(zip(values, tensor.tolist(), strict=True))
 
 
@@ -54,24 +57,24 @@ def anyone(accelerator: Accelerator, flag: bool) -> bool:
     return mean(accelerator, {"flag": float(flag)})["flag"] > 0
 
 
-def _exchange(accelerator: Accelerator) -> torch.device:
-    return accelerator.device
-
-
 @contextmanager
 def stop_signals() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C or SIGTERM into a set event, so that a step is finished and saved.
 
-    A second one interrupts at once. Outside the main thread signals stay as they are.
+    A later Ctrl-C interrupts at once. Outside the main thread signals stay as they are.
     """
     stop = threading.Event()
+    first = 0.0
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
+        nonlocal first
+        # torchrun passes on the Ctrl-C that its processes have already seen: not a second wish.
+        if stop.is_set() and number == signal.SIGINT and time.monotonic() - first > _ECHO:
             raise KeyboardInterrupt
+        first = first or time.monotonic()
         stop.set()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}

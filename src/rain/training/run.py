@@ -27,31 +27,36 @@ class RunFolder:
         self.states = self.path / "state"
         self.checkpoint = self.path / "checkpoint"
 
-    def claim(self, fingerprint: str, write: bool) -> None:
-        """Begin the run, or make sure that the one lying there is the same.
-
-        fingerprint: of the dataset's content. write: False for all processes but one.
-        """
-        mine = {"config": self.config.identity(), "dataset": fingerprint}
-        if self.settings.exists():
-            theirs = self._read()
-            found = differences(mine["config"], theirs.get("config", {}))
-            if found:
-                raise RainError(
-                    f"{self.path} holds a run with another configuration: {'; '.join(found[:4])}; "
-                    "choose another --out"
-                )
-            if theirs.get("dataset") != fingerprint:
-                raise RainError(
-                    f"{self.path}: the dataset changed since this run began; choose another --out "
-                    "(and --init to start from its checkpoint)"
-                )
-        elif write:
+    def check(self, fingerprint: str) -> None:
+        """Raise RainError where another run lies here; fingerprint: of the dataset's content."""
+        if not self.settings.exists():
             if self.states.exists() or self.log.exists():
                 raise RainError(f"{self.path} holds a run without train.json; choose another --out")
-            self.path.mkdir(parents=True, exist_ok=True)
-            where = {"data": [str(path) for path in self.config.data]}
-            _write(self.settings, json.dumps({**mine, **where}, indent=1))
+            return
+        theirs = self._read()
+        found = differences(self.config.identity(), theirs.get("config", {}))
+        if found:
+            raise RainError(
+                f"{self.path} holds a run with another configuration: {'; '.join(found[:4])}; "
+                "choose another --out"
+            )
+        if theirs.get("dataset") != fingerprint:
+            raise RainError(
+                f"{self.path}: the dataset changed since this run began; choose another --out "
+                "(and --init to start from its checkpoint)"
+            )
+
+    def claim(self, fingerprint: str) -> None:
+        """Write down what this run is, once all else is known to fit."""
+        if self.settings.exists():
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        values = {
+            "config": self.config.identity(),
+            "dataset": fingerprint,
+            "data": [str(path) for path in self.config.data],
+        }
+        _write(self.settings, json.dumps(values, indent=1))
 
     def _read(self) -> dict[str, Any]:
         try:

@@ -125,6 +125,5 @@ def restore_optimiser(
             if name in state.optimiser:
                 moments = state.optimiser[name]
                 optimiser.state[parameter] = {
-                    key: value if key == "step" else value.to(parameter.device)
-                    for key, value in moments.items()
+                    key: value.to(parameter.device) for key, value in moments.items()
                 }

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from rain.model.net import RainNet
-from rain.training.data import TrainingData
+from rain.training.data import TrainingData, tensors
 from rain.training.losses import encode
 from rain.types import ACTION_TYPES
 
@@ -46,7 +46,7 @@ def validate(
         actions.append(action)
         scores.append(score)
     net.train()
-    metrics = {"samples": len(index)}
+    metrics: dict[str, float] = {"samples": len(index)}
     metrics |= _imitation(data, index, np.concatenate(plans), np.concatenate(actions))
     if stage == 2:
         metrics |= _progress(data.samples.progress[index], np.concatenate(scores))
@@ -56,15 +56,9 @@ def validate(
 def _predict(
     net: RainNet, data: TrainingData, index: NDArray[np.int64], device: torch.device
 ) -> tuple[NDArray, NDArray, NDArray]:
-    batch = data.held_batch(index)
-    images, features, regions = (
-        None if value is None else torch.from_numpy(value).to(device)
-        for value in (batch.images, batch.features, batch.regions)
-    )
-    assert regions is not None
-    state = torch.from_numpy(batch.state).to(device)
-    kind = torch.from_numpy(batch.action_type).to(device)
-    phi = encode(net, images, features, regions)
+    batch = tensors(data.held_batch(index), device)
+    state, kind = batch["state"], batch["action_type"]
+    phi = encode(net, batch["images"], batch["features"], batch["regions"])
     generator = torch.Generator().manual_seed(int(index[0]))
     plan, actions = net.sample(phi, state, kind, generator=generator)
     score = net.progress(phi, state, kind).sigmoid()

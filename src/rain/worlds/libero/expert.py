@@ -16,7 +16,7 @@ from rain.worlds.libero.layouts import (
     sample_layout,
     sensible_targets,
 )
-from rain.worlds.libero.skills import CLOSED, OPEN, Skills, Style
+from rain.worlds.libero.skills import CLOSED, OPEN, Skills, StuckError, Style
 from rain.worlds.libero.world import LiberoWorld
 
 TRACKS = ("protocol", "open")
@@ -89,7 +89,10 @@ def demonstrate(
     if track == "open" and rng.random() < config.mix.moved_start:
         _move_start(world, skills, rng)
     fixtures = world.fixture_poses()
-    steps = list(_run(world, skills, script, rng, config))
+    try:
+        steps = list(_run(world, skills, script, rng, config))
+    except StuckError as error:
+        return Failure(seed, str(error))
     if len(steps) >= config.horizon:
         return Failure(seed, "not done within the horizon")
     if not world.script_success(script):

@@ -19,7 +19,7 @@ HELD_OUT_TOLERANCE = 0.05
 
 WORKSPACE = ((0.34, 0.77), (-0.28, 0.12))
 """x and y, m, base frame, in which objects are scattered; the basket has its own room."""
-REACH = (0.30, 0.78)
+REACH = (0.30, 0.755)
 """Distance from the robot's base, m, in which an object can be grasped from above."""
 BASKET_ROOM = ((0.52, 0.68), (0.21, 0.30))
 START_ROOM = ((0.36, 0.62), (-0.20, 0.20), (0.16, 0.36))
@@ -58,9 +58,7 @@ def sample_layout(world: LiberoWorld, rng: np.random.Generator, mix: LayoutMix) 
     raise RuntimeError("no layout without fallen objects was found in 50 tries")
 
 
-def _move_objects(
-    world: LiberoWorld, rng: np.random.Generator, kind: str, turned: float
-) -> None:
+def _move_objects(world: LiberoWorld, rng: np.random.Generator, kind: str, turned: float) -> None:
     movable = world.graspable()
     places = np.array([world.object_pose(name)[0][:2] for name in movable])
     if kind == "permuted":
@@ -83,7 +81,9 @@ def _scatter(rng: np.random.Generator, count: int) -> NDArray:
         points: list[NDArray] = []
         for _ in range(200):
             point = rng.uniform(room[:, 0], room[:, 1])
-            if np.hypot(*point) < REACH[1] and all(np.hypot(*(point - other)) > SPACING for other in points):
+            if np.hypot(*point) < REACH[1] and all(
+                np.hypot(*(point - other)) > SPACING for other in points
+            ):
                 points.append(point)
             if len(points) == count:
                 return np.array(points)

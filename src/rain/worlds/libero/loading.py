@@ -99,6 +99,4 @@ def finger_bodies(model: Any) -> dict[int, str]:
 
 def body_owners(model: Any, roots: Mapping[str, int], names: list[str]) -> dict[int, str]:
     """Body id -> name of the object it belongs to."""
-    return {
-        body: name for name in names for body in body_subtree(model.body_parentid, roots[name])
-    }
+    return {body: name for name in names for body in body_subtree(model.body_parentid, roots[name])}

@@ -19,8 +19,8 @@ GRASP_ABOVE_ORIGIN = {
     "alphabet_soup": 0.015,
     "tomato_sauce": 0.015,
     "bbq_sauce": 0.015,
-    "milk": 0.02,
-    "orange_juice": 0.02,
+    "milk": 0.032,
+    "orange_juice": 0.032,
     "salad_dressing": 0.043,
     "ketchup": 0.043,
 }
@@ -72,9 +72,7 @@ def object_box(world: LiberoWorld, name: str) -> Box:
     along = corners[:, :2] @ axes.T
     low, high = along.min(axis=0), along.max(axis=0)
     centre = np.linalg.solve(axes, (low + high) / 2)
-    return Box(
-        name, centre, corners[:, 2].min(), corners[:, 2].max(), axes, (high - low) / 2
-    )
+    return Box(name, centre, corners[:, 2].min(), corners[:, 2].max(), axes, (high - low) / 2)
 
 
 def tilt(world: LiberoWorld, name: str, rotation_before: NDArray) -> float:

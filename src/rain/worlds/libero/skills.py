@@ -26,6 +26,26 @@ HAND_HALF_WIDTH = 0.105
 FINGERS_BELOW_SITE = 0.012
 
 
+class StuckError(Exception):
+    """A skill makes no headway: something is in the way, or the arm is at its limits."""
+
+
+class Headway:
+    """Notices when a distance stops shrinking."""
+
+    def __init__(self, patience: int = 30, least: float = 0.002) -> None:
+        """Wait ``patience`` steps for the distance to shrink by ``least`` m."""
+        self.patience, self.least = patience, least
+        self.best, self.since = np.inf, 0
+
+    def lost(self, distance: float) -> bool:
+        """Take the distance of this step; True when it has not shrunk for too long."""
+        if distance < self.best - self.least:
+            self.best, self.since = distance, 0
+        self.since += 1
+        return self.since > self.patience
+
+
 @dataclass(frozen=True)
 class Style:
     """What differs from one demonstration to the next, as people's do.
@@ -102,7 +122,8 @@ class Skills:
             yield from self.open_hand()
 
     def _reach_grasp(self, name: str, yaw: float, shift: NDArray) -> Iterator[NDArray]:
-        """Come down on the object; done within 3 mm sideways and 6 mm in height."""
+        """Come down on the object; done within 5 mm sideways and 7 mm in height."""
+        headway = Headway()
         while True:
             goal = self._grasp_point(name)
             goal[:2] += shift
@@ -110,8 +131,11 @@ class Skills:
             error = goal - position
             if np.hypot(*error[:2]) < 0.005 and abs(error[2]) < 0.007:
                 return
+            if headway.lost(float(np.linalg.norm(error))):
+                raise StuckError(f"no headway towards {name}")
             clear = self._clearance(position, goal, name, FINGERS_BELOW_SITE + 0.02)
-            yield self._funnel(goal, yaw, OPEN, clear)
+            above = object_box(self.world, name).top + FINGERS_BELOW_SITE + 0.008
+            yield self._funnel(goal, yaw, OPEN, clear, above)
 
     def _grasp_point(self, name: str) -> NDArray:
         origin, _ = self.world.object_pose(name)
@@ -155,12 +179,15 @@ class Skills:
     def _carry(self, held: str, place: str) -> Iterator[NDArray]:
         """Bring the held object above the place; stop early when it is lost."""
         below = self.world.ee_pose()[0][2] - object_box(self.world, held).bottom
+        headway = Headway()
         while held in self.world.touched_by_both_fingers():
             goal, rim = self._release_point(place, below)
             position, _ = self.world.ee_pose()
             error = goal - position
             if np.hypot(*error[:2]) < 0.010 and error[2] > -0.012:
                 return
+            if headway.lost(float(np.linalg.norm(error))):
+                raise StuckError(f"no headway towards {place}")
             clear = max(rim + below + 0.03, self._clearance(position, goal, held, below + 0.03))
             yield self._funnel(goal, None, CLOSED, clear, inner=0.02, outer=0.07)
 
@@ -198,10 +225,14 @@ class Skills:
         yaw: float | None,
         gripper: float,
         travel: float,
+        above: float = 0.0,
         inner: float = 0.0,
         outer: float | None = None,
     ) -> NDArray:
-        """One step toward ``goal`` from above: high when far away, vertical at the end."""
+        """One step toward ``goal`` from above: high when far away, vertical at the end.
+
+        above: height at which the fingers still clear the target, kept until they are over it.
+        """
         position, _ = self.world.ee_pose()
         outer = outer or self.style.funnel
         to_goal = goal - position
@@ -209,6 +240,8 @@ class Skills:
         rise = np.sqrt(np.clip((far - 0.003 - inner) / (outer - inner), 0, 1))
         aim = goal.copy()
         aim[2] = goal[2] + (travel - goal[2]) * rise
+        aligned = np.clip((far - 0.004) / 0.008, 0, 1)
+        aim[2] = max(aim[2], goal[2] + (above - goal[2]) * aligned)
         sideways = np.array([-to_goal[1], to_goal[0]]) * self.style.sway
         aim[:2] += sideways * np.clip((far - 0.05) / 0.1, 0, 1)
         # Below the funnel, rise before going sideways.

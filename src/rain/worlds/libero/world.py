@@ -258,9 +258,7 @@ class LiberoWorld:
         """One view's image, upright uint8 (size, size, 3)."""
         return self._renderer_now().rgb(self.data, self._camera(view), size)
 
-    def regions(
-        self, targets: list[str], view: str, size: int | None = None
-    ) -> NDArray[np.bool_]:
+    def regions(self, targets: list[str], view: str, size: int | None = None) -> NDArray[np.bool_]:
         """Regions of several targets in one view from one segmentation: bool (n, size, size)."""
         size = size or self.conventions.image_size
         ids = self._renderer_now().geom_ids(self.data, self._camera(view), size)

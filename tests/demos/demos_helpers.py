@@ -41,7 +41,7 @@ def episode(
     """
     rng = np.random.default_rng(seed)
     start, block, tray = (np.r_[rng.uniform(-0.2, 0.2, 2), z] for z in (0.3, 0.05, 0.15))
-    block_at_end = block + [0, 0, 0.04]
+    block_at_end = block + np.array([0, 0, 0.04])
     path = np.concatenate(
         [
             np.linspace(start, block, 31)[:-1],

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rain.types import RainError
+from rain.worlds.libero import LiberoWorld
+from rain.worlds.libero.expert import Demonstration, ExpertConfig, Failure, demonstrate
+from rain.worlds.libero.layouts import (
+    HELD_OUT_TOLERANCE,
+    LayoutMix,
+    _held_out,
+    held_out_task,
+    sample_layout,
+)
+from rain.worlds.libero.skills import choose_pinch, down_at, rotation_vector, yaw_of
+
+
+def test_expert_solves_its_task_and_the_same_seed_gives_the_same_demonstration(
+    libero_world: LiberoWorld,
+) -> None:
+    first = demonstrate(libero_world, "protocol", 1, ExpertConfig())
+    assert isinstance(first, Demonstration), first
+    assert libero_world.success()
+    again = demonstrate(libero_world, "protocol", 1, ExpertConfig())
+    assert isinstance(again, Demonstration)
+    np.testing.assert_array_equal(first.actions, again.actions)
+    np.testing.assert_array_equal(first.states, again.states)
+
+
+def test_open_track_varies_target_place_and_path(libero_world: LiberoWorld) -> None:
+    made = [demonstrate(libero_world, "open", seed, ExpertConfig()) for seed in range(5)]
+    kept = [d for d in made if isinstance(d, Demonstration)]
+    assert len(kept) >= 3, made
+    assert len({d.script.subtasks[0].target for d in kept}) > 1
+    assert len({len(d.actions) for d in kept}) > 1
+    assert all(np.abs(d.actions).max() <= 1 for d in kept)
+
+
+def test_disturbances_are_recorded_as_such_and_recovered_from(libero_world: LiberoWorld) -> None:
+    always = ExpertConfig(pushed=1.0, missed=1.0)
+    made = [demonstrate(libero_world, "protocol", seed, always) for seed in range(4)]
+    kept = [d for d in made if isinstance(d, Demonstration)]
+    assert kept, made
+    for demonstration in kept:
+        assert demonstration.disturbed.any()
+        assert not demonstration.disturbed[-1]
+    calm = demonstrate(libero_world, "protocol", 1, ExpertConfig(pushed=0.0, missed=0.0))
+    assert isinstance(calm, Demonstration)
+    assert not calm.disturbed.any()
+
+
+def test_objects_stand_after_a_scattered_layout(libero_world: LiberoWorld) -> None:
+    rng = np.random.default_rng(0)
+    kind = sample_layout(libero_world, rng, LayoutMix(regions=0, permuted=0, scattered=1))
+    assert kind == "scattered"
+    places = np.array([libero_world.object_pose(n)[0][:2] for n in libero_world.graspable()])
+    distances = np.hypot(*(places[:, None] - places[None]).T) + np.eye(len(places))
+    assert distances.min() > 0.08
+
+
+def test_held_out_layouts_are_recognised() -> None:
+    """Every LIBERO-EX layout of the suite is caught anywhere inside its own BDDL regions."""
+    entries = _held_out()["libero_object"]
+    assert len(entries) == 18
+    rng = np.random.default_rng(0)
+    for entry in entries:
+        for _ in range(20):
+            places = {n: np.array(xy) + rng.uniform(-0.025, 0.025, 2)
+                      for n, xy in entry["objects"].items()}  # fmt: skip
+            assert held_out_task("libero_object", places, entry["target"]) == entry["id"]
+        other = next(n for n in entry["objects"] if n not in (entry["target"], "basket_1"))
+        exact = {n: np.array(xy) for n, xy in entry["objects"].items()}
+        assert held_out_task("libero_object", exact, other) != entry["id"]
+        moved = {**exact, other: exact[other] + 2 * HELD_OUT_TOLERANCE}
+        assert held_out_task("libero_object", moved, entry["target"]) is None
+
+
+def test_a_held_out_layout_is_never_demonstrated(
+    libero_world: LiberoWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rain.worlds.libero.expert.held_out_task", lambda *_: "008")
+    result = demonstrate(libero_world, "open", 0, ExpertConfig())
+    assert isinstance(result, Failure)
+    assert "LIBERO-EX task 008" in result.reason
+
+
+def test_hand_pinches_the_thin_side(libero_world: LiberoWorld) -> None:
+    libero_world.reset(init_state=0)
+    position, _ = libero_world.object_pose("butter_1")
+    xy = position[:2] + libero_world.base_position[:2]
+    libero_world.place_object("butter_1", xy, 0.0)
+    straight = choose_pinch(libero_world, "butter_1").yaw
+    libero_world.place_object("butter_1", xy, 0.3)
+    assert choose_pinch(libero_world, "butter_1").yaw - straight == pytest.approx(0.3, abs=0.02)
+
+
+@pytest.mark.parametrize("yaw", [-1.2, -0.3, 0.0, 0.7, 1.5])
+def test_yaw_and_rotation_vector_invert_down_at(yaw: float) -> None:
+    assert yaw_of(down_at(yaw)) == pytest.approx(yaw)
+    turn = rotation_vector(down_at(yaw) @ down_at(0).T)
+    np.testing.assert_allclose(turn, [0, 0, yaw], atol=1e-9)
+
+
+def test_unknown_object_is_an_error(libero_world: LiberoWorld) -> None:
+    with pytest.raises(RainError, match="is not an object here"):
+        libero_world.script_for("plate_1")
