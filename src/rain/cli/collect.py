@@ -38,18 +38,17 @@ def main(args: list[str]) -> int:
 
 
 def _table(config: CollectConfig, parts: dict[int, list[TaskSummary]]) -> Table:
-    names = suite_tasks(config.suite)
-    table = Table("task", "made", "expert success", "mean steps", "s each", "failures")
+    table = Table("task", "made", "kept of tried", "mean steps", "s each", "most frequent failures")
     for task, summaries in sorted(parts.items()):
         made = sum(s.made for s in summaries)
         failures: Counter[str] = sum((s.failures for s in summaries), Counter())
         lost = sum(failures.values())
         table.add_row(
-            f"{task} {names[task]}",
+            str(task),
             str(made),
             f"{made}/{made + lost}",
             f"{sum(s.steps for s in summaries) / made:.0f}",
             f"{sum(s.seconds for s in summaries) / made:.2f}",
-            "; ".join(f"{count}× {reason}" for reason, count in failures.most_common(3)),
+            "\n".join(f"{count}× {reason}" for reason, count in failures.most_common(2)),
         )
     return table

@@ -20,6 +20,7 @@ from rain.types import RainError
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("rain.cli.demo", "run one episode with the shipped checkpoint and write demo.mp4"),
     "doctor": ("rain.cli.doctor", "say what works on this machine and how to mend the rest"),
+    "expert": ("rain.cli.expert", "how often the scripted expert solves the tasks"),
     "collect": ("rain.cli.collect", "record demonstrations with the scripted expert"),
     "demos": ("rain.cli.demos", "turn demonstrations into a dataset, and look into them"),
     "train": ("rain.cli.train", "train RAIN on a dataset"),

@@ -61,15 +61,16 @@ def write_demonstration(path: Path, demonstration: Demonstration, bddl: str) -> 
         demo.attrs["rain"] = json.dumps(_facts(demonstration))
         done = np.zeros(len(demonstration.actions), dtype=np.uint8)
         done[-1] = 1
-        for name, values in {
+        arrays: dict[str, NDArray] = {
             "actions": demonstration.actions,
             "states": demonstration.states,
             "rewards": done,
             "dones": done,
             "disturbed": demonstration.disturbed,
             "fixture_poses": demonstration.fixture_poses,
-        }.items():
-            demo.create_dataset(name, data=values, compression="gzip" if values.ndim else None)
+        }
+        for name, values in arrays.items():
+            demo.create_dataset(name, data=values, compression="gzip")
     os.replace(temporary, path)
 
 

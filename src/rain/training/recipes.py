@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rain.demos.augment import AugmentOptions
+from rain.demos.sampler import SamplerOptions
 from rain.model.presets import preset as network
 from rain.training.config import StageConfig, TrainConfig
 from rain.types import RainError
@@ -45,10 +46,14 @@ def _nano(preset: str) -> TrainConfig:
         out=Path("runs") / preset,
         preset=preset,
         model=network(preset),
-        stage1=StageConfig(steps=4_000, batch=128, lr=5e-4, warmup=200),
-        stage2=StageConfig(steps=800, batch=128, lr=1e-3, warmup=50),
-        draws=4,
-        augment=AugmentOptions(colour=0.5),
+        stage1=StageConfig(steps=6_000, batch=128, lr=8e-4, warmup=200),
+        stage2=StageConfig(steps=1_000, batch=128, lr=1e-3, warmup=50),
+        draws=2,
+        # Groups of two: the consistency loss needs no more, and a small batch keeps its variety.
+        sampler=SamplerOptions(group=2),
+        augment=AugmentOptions(colour=0.3),
+        # Twice as fast as fp32 where the processor has bf16 matrix products.
+        precision="bf16",
     )
 
 

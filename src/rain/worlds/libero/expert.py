@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.types import Subtask, TaskScript
+from rain.types import RainError, Subtask, TaskScript
 from rain.worlds.libero.layouts import (
     START_ROOM,
     LayoutMix,
@@ -56,6 +56,10 @@ class Demonstration:
     fixture_poses: NDArray[np.float64]
 
 
+class ExpertError(RainError):
+    """The expert did not reach the script's goal."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """A demonstration that was not kept, and why."""
@@ -90,18 +94,34 @@ def demonstrate(
         _move_start(world, skills, rng)
     fixtures = world.fixture_poses()
     try:
-        steps = list(_run(world, skills, script, rng, config))
-    except StuckError as error:
+        steps = attempt(skills, script, rng, config)
+    except ExpertError as error:
         return Failure(seed, str(error))
-    if len(steps) >= config.horizon:
-        return Failure(seed, "not done within the horizon")
-    if not world.script_success(script):
-        return Failure(seed, f"goal not reached after {len(steps)} steps: {script.subtasks[0]}")
     states, actions, disturbed = zip(*steps, strict=True)
     return Demonstration(
         world.task.suite, world.task.index, track, seed, script, layout,
         np.array(states), np.array(actions), np.array(disturbed), fixtures,
     )  # fmt: skip
+
+
+Step = tuple[NDArray, NDArray, bool]
+"""State before, action, whether the action was an injected disturbance."""
+
+
+def attempt(
+    skills: Skills, script: TaskScript, rng: np.random.Generator, config: ExpertConfig
+) -> list[Step]:
+    """Do ``script`` from the world's present state; ExpertError says why it failed."""
+    world = skills.world
+    try:
+        steps = list(_run(world, skills, script, rng, config))
+    except StuckError as error:
+        raise ExpertError(str(error)) from error
+    if len(steps) >= config.horizon:
+        raise ExpertError("not done within the horizon")
+    if not world.script_success(script):
+        raise ExpertError(f"goal not reached ({script.subtasks[0]})")
+    return steps
 
 
 def _run(
@@ -110,7 +130,7 @@ def _run(
     script: TaskScript,
     rng: np.random.Generator,
     config: ExpertConfig,
-) -> Iterator[tuple[NDArray, NDArray, bool]]:
+) -> Iterator[Step]:
     """Act until the script is done: (state before, action, whether it was a disturbance)."""
     count = 0
     for action, disturbed in _actions(world, skills, script, rng, config):
