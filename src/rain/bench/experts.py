@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import numpy as np
 
 from rain.bench.trials import parse_tasks
-from rain.demos.collect import use_one_thread_each
 from rain.types import RainError
 from rain.worlds.libero import LiberoWorld, suite_tasks
 from rain.worlds.libero.expert import ExpertConfig, attempt
 from rain.worlds.libero.skills import Skills, Style
+from rain.worlds.processes import run_jobs
 
 
 @dataclass(frozen=True)
@@ -50,16 +48,7 @@ def run_expert(trials: ExpertTrials) -> Iterator[ExpertScore]:
     tasks = parse_tasks(trials.task, len(suite_tasks(trials.suite)), trials.suite)
     if trials.episodes < 1 or trials.workers < 1:
         raise RainError("episodes and workers must be at least 1")
-    use_one_thread_each()
-    context = get_context("spawn")
-    with ProcessPoolExecutor(trials.workers, context, max_tasks_per_child=1) as pool:
-        futures = [pool.submit(_score_task, trials, task) for task in tasks]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            for future in futures:
-                future.cancel()
+    yield from run_jobs(_score_task, [(trials, task) for task in tasks], trials.workers)
 
 
 def _score_task(trials: ExpertTrials, task: int) -> ExpertScore:

@@ -54,10 +54,11 @@ def trace(world: LiberoWorld, states: NDArray, script: TaskScript) -> Trace:
 
 
 def _placed(world: LiberoWorld, script: TaskScript, j: int) -> bool:
+    """Whether what subtask ``j`` by itself leads to holds now; a grasp leads to no place."""
     if script.subtasks[j].action_type == "grasp":
         return False
-    return world.script_success(TaskScript(script.instruction, script.subtasks[max(0, j - 1) :][:2]
-                                           if j else script.subtasks[:1]))  # fmt: skip
+    grasped = [s for s in script.subtasks[:j] if s.action_type == "grasp"][-1:]
+    return world.script_success(TaskScript(script.instruction, (*grasped, script.subtasks[j])))
 
 
 def annotate(script: TaskScript, seen: Trace, actions: NDArray) -> tuple[SubtaskSpan, ...]:

@@ -8,13 +8,10 @@ with the same files as an undisturbed one.
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
-from multiprocessing import get_context
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rain.demos.hdf5 import write_demonstration
@@ -22,6 +19,7 @@ from rain.types import RainError
 from rain.worlds.libero.expert import TRACKS, Demonstration, ExpertConfig, demonstrate
 from rain.worlds.libero.suites import find_task, suite_tasks
 from rain.worlds.libero.world import LiberoWorld
+from rain.worlds.processes import run_jobs
 
 ATTEMPTS = 8
 """Tries per demonstration before its scene counts as not solvable."""
@@ -38,7 +36,7 @@ class CollectConfig:
     workers: int = 2
     out: Path = Path("data/demos")
     tasks: tuple[int, ...] = ()
-    expert: ExpertConfig = ExpertConfig()
+    expert: ExpertConfig = field(default_factory=ExpertConfig)
 
     @property
     def folder(self) -> Path:
@@ -81,28 +79,8 @@ def collect(config: CollectConfig) -> Iterator[TaskSummary]:
     jobs = []
     for task in tasks:
         missing = [n for n in range(config.demos) if not config.file(task, n).exists()]
-        jobs += [(task, missing[i : i + 25]) for i in range(0, len(missing), 25)]
-    if not jobs:
-        return
-    workers = min(config.workers, len(jobs))
-    use_one_thread_each()
-    with ProcessPoolExecutor(workers, get_context("spawn"), max_tasks_per_child=1) as pool:
-        futures = [pool.submit(_collect_task, config, task, numbers) for task, numbers in jobs]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            for future in futures:
-                future.cancel()
-
-
-def use_one_thread_each() -> None:
-    """Keep the numerical libraries of worker processes, started from now on, to one thread.
-
-    Several workers with a thread per core each spend their time waiting for one another.
-    """
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LP_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
+        jobs += [(config, task, missing[i : i + 25]) for i in range(0, len(missing), 25)]
+    yield from run_jobs(_collect_task, jobs, config.workers)
 
 
 def _collect_task(config: CollectConfig, task: int, numbers: list[int]) -> TaskSummary:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rain.demos.annotate import annotate, trace
-from rain.demos.collect import use_one_thread_each
 from rain.demos.dataset import DatasetWriter, pack_regions
 from rain.demos.episode import Episode
 from rain.demos.hdf5 import Recording, read_recordings
 from rain.types import HORIZON, RainError, SubtaskSpan
 from rain.worlds.libero.suites import SUITES, suite_tasks
 from rain.worlds.libero.world import LiberoWorld, libero_conventions
+from rain.worlds.processes import run_jobs
 
 
 @dataclass(frozen=True)
@@ -97,23 +95,11 @@ def process(
     by_task: dict[tuple[str, int], list[Job]] = {}
     for job in missing:
         by_task.setdefault((job.suite, job.task), []).append(job)
-    # Interleaved, so that a partial dataset already holds every task.
-    pieces = [jobs[i : i + 20] for jobs in by_task.values() for i in range(0, len(jobs), 20)]
-    rounds = {id(p): i for t in by_task for i, p in enumerate(
-        q for q in pieces if (q[0].suite, q[0].task) == t)}  # fmt: skip
-    pieces.sort(key=lambda piece: rounds[id(piece)])
-    if not pieces:
-        return
-    use_one_thread_each()
-    context = get_context("spawn")
-    with ProcessPoolExecutor(config.workers, context, max_tasks_per_child=1) as pool:
-        futures = [pool.submit(_process_piece, piece, writer, config) for piece in pieces]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            for future in futures:
-                future.cancel()
+    # First pieces first, so that a partial dataset already holds every task.
+    pieces = [(i, jobs[i : i + 20]) for jobs in by_task.values() for i in range(0, len(jobs), 20)]
+    pieces.sort(key=lambda piece: piece[0])
+    jobs = [(piece, writer, config) for _, piece in pieces]
+    yield from run_jobs(_process_piece, jobs, config.workers)
 
 
 def _process_piece(

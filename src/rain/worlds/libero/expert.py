@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ from rain.worlds.libero.world import LiberoWorld
 
 TRACKS = ("protocol", "open")
 
+Step = tuple[NDArray, NDArray, bool]
+"""State before, action, whether the action was an injected disturbance."""
+
 
 @dataclass(frozen=True)
 class ExpertConfig:
@@ -33,7 +37,7 @@ class ExpertConfig:
     horizon: int = 320
     pushed: float = 0.5
     missed: float = 0.15
-    mix: LayoutMix = LayoutMix()
+    mix: LayoutMix = field(default_factory=LayoutMix)
 
 
 @dataclass(frozen=True)
@@ -104,10 +108,6 @@ def demonstrate(
     )  # fmt: skip
 
 
-Step = tuple[NDArray, NDArray, bool]
-"""State before, action, whether the action was an injected disturbance."""
-
-
 def attempt(
     skills: Skills, script: TaskScript, rng: np.random.Generator, config: ExpertConfig
 ) -> list[Step]:
@@ -132,15 +132,12 @@ def _run(
     config: ExpertConfig,
 ) -> Iterator[Step]:
     """Act until the script is done: (state before, action, whether it was a disturbance)."""
-    count = 0
-    for action, disturbed in _actions(world, skills, script, rng, config):
+    steps = itertools.islice(_actions(world, skills, script, rng, config), config.horizon)
+    for action, disturbed in steps:
         clipped = np.clip(action, -1, 1)
         before = world.get_state()
         world.step(clipped)
         yield before, clipped, disturbed
-        count += 1
-        if count >= config.horizon:
-            return
 
 
 def _actions(
