@@ -1,14 +1,16 @@
-"""``rain model describe PRESET [--json]``: the parameters of a preset, by part."""
+"""``rain model describe``: a preset's parameters; ``rain model export``: a smaller checkpoint."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from rain.model import describe, preset
+from rain.model import describe, load_checkpoint, preset
+from rain.model.checkpoint import save_checkpoint
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,35 @@ class Describe:
     """Print JSON instead of a table."""
 
 
+@dataclass(frozen=True)
+class Export:
+    """Write a checkpoint again with bf16 weights, half the size, to ship or to send."""
+
+    checkpoint: Annotated[Path, tyro.conf.Positional]
+    """Folder of a checkpoint."""
+    out: Annotated[Path, tyro.conf.Positional]
+    """Folder to write."""
+
+
 def main(args: list[str]) -> int:
-    """Run ``rain model``."""
-    # One subcommand today: the wrapper keeps its name on the command line.
+    """Run ``rain model SUBCOMMAND``."""
     command = tyro.extras.subcommand_cli_from_dict(
-        {"describe": Describe}, args=args, prog="rain model"
+        {"describe": Describe, "export": Export}, args=args, prog="rain model"
     )
+    return _export(command) if isinstance(command, Export) else _describe(command)
+
+
+def _export(command: Export) -> int:
+    found = load_checkpoint(command.checkpoint)
+    save_checkpoint(
+        command.out, found.net, found.normaliser, found.conventions, found.extra, dtype="bfloat16"
+    )
+    size = sum(file.stat().st_size for file in command.out.iterdir())
+    print(f"{command.out}: {size / 1e6:.1f} MB")
+    return 0
+
+
+def _describe(command: Describe) -> int:
     config = preset(command.preset)
     parts = describe(config)
     total, trainable = sum(p.total for p in parts), sum(p.trainable for p in parts)
