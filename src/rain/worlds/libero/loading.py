@@ -58,12 +58,19 @@ def seeded_reset(env: Any, seed: int, tries: int = 100) -> None:
         for _ in range(tries):
             try:
                 env.reset()
+                _forget_gripper_commands(env)
                 return
             except RandomizationError:
                 continue
     finally:
         np.random.set_state(before)  # noqa: NPY002
     raise RainError(f"the scene's objects could not be placed in {tries} tries (seed {seed})")
+
+
+def _forget_gripper_commands(env: Any) -> None:
+    """Stop the ramp of earlier gripper commands: a soft reset leaves it running."""
+    for robot in env.robots:
+        robot.gripper.current_action = np.zeros(robot.gripper.dof)
 
 
 def axis_angle(rotation: NDArray) -> NDArray[np.float64]:
