@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rain.types import RainError
 from rain.worlds.libero.regions import body_subtree
-from rain.worlds.libero.rendering import choose_gl_backend
+from rain.worlds.libero.rendering import GL_HELP, choose_gl_backend
 from rain.worlds.libero.suites import INSTALL_HELP
 
 
@@ -28,8 +28,12 @@ def make_env(bddl: Path) -> Any:
         with contextlib.redirect_stdout(io.StringIO()):
             from libero.libero.envs import TASK_MAPPING, bddl_utils
             from robosuite import load_controller_config
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise RainError(f"{INSTALL_HELP} ({error})") from error
+    except (ImportError, AttributeError, OSError) as error:
+        # robosuite opens the GL back end when it is imported; without the library this is what
+        # PyOpenGL raises.
+        raise RainError(f"cannot load the GL back end ({error}): {GL_HELP}") from error
     problem = bddl_utils.get_problem_info(str(bddl))["problem_name"]
     with contextlib.redirect_stdout(io.StringIO()):
         return TASK_MAPPING[problem](

@@ -28,6 +28,11 @@ GL_HELP = (
 )
 
 
+GL_BACKENDS = ("", "egl", "osmesa", "glfw", "disable", "disabled", "off", "false", "0", "enable",
+               "enabled", "on", "true", "1")  # fmt: skip
+"""Values of MUJOCO_GL that MuJoCo takes."""
+
+
 @dataclass(frozen=True)
 class RenderingMode:
     """How images are drawn. One mode for training and evaluation of a policy."""
@@ -45,8 +50,12 @@ RENDERING_MODES = {
 def choose_gl_backend() -> None:
     """Pick the headless EGL backend unless the user or a display decides otherwise.
 
-    Must run before MuJoCo is imported for the first time in a process.
+    Must run before MuJoCo is imported for the first time in a process. RainError where MUJOCO_GL
+    names something that MuJoCo does not know: its import would fail.
     """
+    chosen = os.environ.get("MUJOCO_GL", "").lower().strip()
+    if chosen not in GL_BACKENDS:
+        raise RainError(f"MUJOCO_GL is {chosen!r}; set it to egl or osmesa, or leave it unset")
     if "MUJOCO_GL" not in os.environ and not os.environ.get("DISPLAY"):
         os.environ["MUJOCO_GL"] = "egl"
 
