@@ -12,18 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from rain.types import Conventions, Observation, RainError, Subtask, TaskScript
 from rain.worlds.libero import loading
-from rain.worlds.libero.regions import (
-    VISUAL_GROUP,
-    Target,
-    body_subtree,
-    convex_hull_mask,
-    parse_target,
-)
-from rain.worlds.libero.rendering import Renderer
+from rain.worlds.libero.regions import body_subtree, parse_target
 from rain.worlds.libero.suites import find_task
-
-CAMERAS = {"agentview": "agentview", "wrist": "robot0_eye_in_hand"}
-"""View -> MuJoCo camera."""
+from rain.worlds.libero.views import CAMERAS, Views
 
 STATE_MEANING = "libero_ee_axis_angle_gripper"
 ACTION_MEANING = "libero_osc_pose_delta"
@@ -64,10 +55,9 @@ class LiberoWorld:
         self.rendering = rendering
         self.conventions = libero_conventions(image_size, views)
         self.env = loading.make_env(self.task.bddl)
-        self._renderer: Renderer | None = None
+        self._views = Views(self.env, rendering)
         self._init_states: NDArray | None = None
         self._rest_height: dict[str, float] = {}
-        self._geom_sets: dict[str, NDArray[np.bool_]] = {}
         self._geom_ids: dict[str, NDArray[np.int64]] = {}
         self._owners: dict[int, str] = {}
         self.reset(seed=0)
@@ -256,62 +246,16 @@ class LiberoWorld:
 
     def render(self, view: str, size: int) -> NDArray[np.uint8]:
         """One view's image, upright uint8 (size, size, 3)."""
-        return self._renderer_now().rgb(self.data, self._camera(view), size)
+        return self._views.rgb(view, size)
 
     def regions(self, targets: list[str], view: str, size: int | None = None) -> NDArray[np.bool_]:
         """Regions of several targets in one view from one segmentation: bool (n, size, size)."""
-        size = size or self.conventions.image_size
-        ids = self._renderer_now().geom_ids(self.data, self._camera(view), size)
-        return np.stack([self._region(parse_target(t), ids, view) for t in targets])
-
-    def _region(self, target: Target, ids: NDArray[np.int32], view: str) -> NDArray[np.bool_]:
-        mask = self._geoms(target)[ids]  # id -1 picks the last entry, which is False
-        if target.part is None or not target.part.project:
-            return mask
-        centre, rotation, half = self.site_pose(str(target.site))
-        corners = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, 8).T * half
-        pixels = self.project(corners @ rotation.T + centre, view, len(ids))
-        if not np.isfinite(pixels).all():
-            return np.zeros_like(mask)
-        hull = convex_hull_mask(pixels, len(ids))
-        return hull & mask if mask.any() or target.owner in self.env.obj_body_id else hull
-
-    def _geoms(self, target: Target) -> NDArray[np.bool_]:
-        """Whether each geom belongs to the target, (ngeom + 1,), the last for 'no geom'."""
-        if target.name in self._geom_sets:
-            return self._geom_sets[target.name]
-        if target.owner in self.env.obj_body_id:
-            root = self.env.obj_body_id[target.owner]
-        elif target.part is not None and target.part.project:
-            root = None  # a place on the table: the site alone
-        else:
-            known = ", ".join(sorted(self.env.obj_body_id))
-            raise RainError(f"target {target.name!r} is not in this scene; it has {known}")
-        bodies = body_subtree(self.model.body_parentid, root) if root is not None else set()
-        if target.part is not None and target.part.bodies:
-            wanted = {f"{target.owner}_{suffix}" for suffix in target.part.bodies}
-            bodies = {b for b in bodies if self.model.body(b).name in wanted}
-        belongs = np.zeros(self.model.ngeom + 1, dtype=bool)
-        belongs[:-1] = np.isin(self.model.geom_bodyid, list(bodies))
-        belongs[:-1] &= self.model.geom_group == VISUAL_GROUP
-        self._geom_sets[target.name] = belongs
-        return belongs
+        return self._views.regions(targets, view, size or self.conventions.image_size)
 
     def project(self, points: ArrayLike, view: str, size: int | None = None) -> NDArray:
         """Project base-frame points (N, 3) to pixels (N, 2), u right, v down; NaN when behind."""
-        size = size or self.conventions.image_size
-        camera = self._camera(view)
-        world = np.asarray(points, dtype=np.float64) + self.base_position
-        local = (world - self.data.cam_xpos[camera]) @ self.data.cam_xmat[camera].reshape(3, 3)
-        focal = 0.5 * size / np.tan(np.deg2rad(self.model.cam_fovy[camera]) / 2)
-        depth = np.where(local[:, 2] < -1e-6, -local[:, 2], np.nan)
-        return np.stack(
-            [
-                focal * local[:, 0] / depth + (size - 1) / 2,
-                -focal * local[:, 1] / depth + (size - 1) / 2,
-            ],
-            axis=1,
-        )
+        scene = np.asarray(points, dtype=np.float64) + self.base_position
+        return self._views.project(scene, view, size or self.conventions.image_size)
 
     # --- what is true -------------------------------------------------------------------------
 
@@ -367,9 +311,7 @@ class LiberoWorld:
 
     def close(self) -> None:
         """Free the simulator and its GL context."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+        self._views.close()
         self.env.close()
 
     # --- inside -------------------------------------------------------------------------------
@@ -378,13 +320,3 @@ class LiberoWorld:
         if self._init_states is None:
             self._init_states = self.task.load_init_states()
         return self._init_states
-
-    def _camera(self, view: str) -> int:
-        if view not in CAMERAS:
-            raise RainError(f"view {view!r} is unknown; LIBERO has {', '.join(CAMERAS)}")
-        return int(self.model.camera(CAMERAS[view]).id)
-
-    def _renderer_now(self) -> Renderer:
-        if self._renderer is None:
-            self._renderer = Renderer(self.model, self.rendering)
-        return self._renderer
