@@ -11,7 +11,7 @@ from rain.types import RainError
 BARS = {
     "rain-l": ((0.60e9, 0.64e9), (0.18e9, 0.20e9)),
     "rain-s": ((0.24e9, 0.26e9), (0.16e9, 0.18e9)),
-    "rain-nano": ((2.5e6, 4e6), (2.5e6, 4e6)),
+    "rain-nano": ((1e6, 15e6), (1e6, 15e6)),
 }
 
 

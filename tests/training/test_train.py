@@ -301,8 +301,8 @@ def test_bad_input_is_one_line_and_writes_nothing(undisturbed, data, tmp_path):
     size = demos_helpers.tiny_network(image_size=48, grid=3)
     with pytest.raises(ConventionError, match=r"rain-nano has 48, the dataset has 32"):
         train(small(data, out, model=size))
-    batch = replace(small(data, out), stage1=StageConfig(4, 10, 1e-3, 1))
-    assert "batch 10" in error_of(batch)
+    batch = replace(small(data, out), stage1=StageConfig(4, 11, 1e-3, 1))
+    assert "batch 11" in error_of(batch)
     assert not out.exists()
 
 
