@@ -1,0 +1,165 @@
+"""Actions for an approach: what to command so that the hand follows it.
+
+The paper converts the approach "into delta-position actions". A delta command is not a
+displacement: the controller covers only part of it in one control period and takes some steps to
+get up to speed, so displacements played as commands cover about a quarter of the way. Ours is an
+explicit model of that controller, with its gain and its lag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rain.retarget.rotations import Floats
+from rain.types import RainError
+
+
+@dataclass(frozen=True)
+class Approach:
+    """B approaches of up to N steps, padded with the junction pose.
+
+    steps: int64 (B,), how many each has. positions: (B, N + 1, 3) m and rotations:
+    (B, N + 1, 3, 3), from the start to the junction. axis: (B, 3), base frame, and angles:
+    (B, N + 1) rad, the same rotations as turns of the start's. velocity: (B, 3) m per step, the
+    hand's at the start.
+    """
+
+    steps: NDArray[np.int64]
+    positions: Floats
+    rotations: Floats
+    axis: Floats
+    angles: Floats
+    velocity: Floats
+
+
+class Controller(Protocol):
+    """Turns approaches into actions; implement it for another robot."""
+
+    def actions(self, approach: Approach) -> Floats:
+        """Actions (B, N, A - 1) without the gripper; action i leads from pose i to pose i + 1."""
+
+
+@dataclass(frozen=True)
+class DeltaController:
+    """A controller of pose deltas: each command sets a goal relative to the present pose.
+
+    A command of 1 puts the goal ``scale`` m (``turn_scale`` rad, base frame) from where the hand
+    is now. In one control period the hand moves
+
+        d_t = lag d_{t-1} + (1 - lag) gain scale a_t,
+
+    so at a constant command it covers ``gain`` of the goal a step. The defaults were fitted to
+    scripted episodes in LIBERO (OSC_POSE, 20 Hz): 0.0131 m and 0.11 rad a step at full command.
+    That rotation also disturbs position a little is left out.
+
+    follow: K of a = clip((K (p*_{t+1} - p_t) + (1 / gain - K) (p*_{t+1} - p*_t)) / scale): absolute
+    targets re-expressed each step, plus the command that the path's own speed takes, without which
+    the hand trails behind. ``feed_forward`` False leaves out the second term.
+    """
+
+    scale: float = 0.05
+    turn_scale: float = 0.5
+    gain: float = 0.262
+    lag: float = 0.55
+    turn_gain: float = 0.22
+    turn_lag: float = 0.7
+    follow: float = 2.0
+    feed_forward: bool = True
+
+    def command(self, position: Floats, now: Floats, following: Floats) -> Floats:
+        """Command (..., 3) in [-1, 1] at ``position`` for a step of the path ``now -> following``.
+
+        For closed-loop execution: give the measured position each step.
+        """
+        command = self._command(position, now, following, self.gain) / self.scale
+        return np.clip(command, -1.0, 1.0)
+
+    def _command(self, at: Floats, now: Floats, following: Floats, gain: float) -> Floats:
+        command = self.follow * (following - at)
+        if self.feed_forward:
+            command = command + (1 / gain - self.follow) * (following - now)
+        return command
+
+    def actions(self, approach: Approach) -> Floats:
+        """Follow each approach with the model in the loop: (B, N, 6), position then rotation."""
+        path, angles = approach.positions, approach.angles
+        batch, count = angles.shape[0], angles.shape[1] - 1
+        actions = np.zeros((batch, count, 6))
+        turns = np.zeros((batch, count))
+        position, velocity = path[:, 0].copy(), approach.velocity.copy()
+        angle, turning = angles[:, 0].copy(), np.zeros(batch)
+        # A turn about a fixed axis is one number: its command must stay in the box of all three.
+        widest = np.abs(approach.axis).max(axis=1)
+        limit = self.turn_scale / np.where(widest > 0, widest, 1.0)
+        for i in range(count):
+            command = self.command(position, path[:, i], path[:, i + 1])
+            velocity = self.lag * velocity + (1 - self.lag) * self.gain * self.scale * command
+            position = position + velocity
+            actions[:, i, :3] = command
+            turn = self._command(angle, angles[:, i], angles[:, i + 1], self.turn_gain)
+            turns[:, i] = np.clip(turn, -limit, limit)
+            turning = self.turn_lag * turning + (1 - self.turn_lag) * self.turn_gain * turns[:, i]
+            angle = angle + turning
+        actions[:, :, 3:] = turns[:, :, None] * (approach.axis / self.turn_scale)[:, None]
+        return actions
+
+    def simulate(self, start: Floats, actions: Floats, velocity: Floats | None = None) -> Floats:
+        """Positions (B, N + 1, 3) that the model reaches under actions (B, N, >= 3)."""
+        position = np.array(start, dtype=np.float64)
+        moved = np.zeros_like(position) if velocity is None else np.array(velocity, np.float64)
+        positions = [position]
+        for i in range(actions.shape[1]):
+            command = np.clip(actions[:, i, :3], -1.0, 1.0)
+            moved = self.lag * moved + (1 - self.lag) * self.gain * self.scale * command
+            positions.append(positions[-1] + moved)
+        return np.stack(positions, axis=1)
+
+
+InverseKinematics = Callable[[Floats, Floats, Floats], Floats]
+"""Joints (J,) that put the hand at a position (3,) m with a rotation (3, 3), near given joints."""
+
+
+@dataclass(frozen=True)
+class JointController:
+    """A controller of absolute joint targets, through the caller's inverse kinematics.
+
+    joints: (B, J) rad, the arm at each start. Each pose is solved from the solution before it, so
+    the arm stays in one branch; ``joint_jumps`` tells where that is not the recording's branch.
+    """
+
+    inverse_kinematics: InverseKinematics
+    joints: Floats
+
+    def actions(self, approach: Approach) -> Floats:
+        """Joint targets (B, N, J): action i is the arm at pose i + 1."""
+        batch, count = approach.angles.shape[0], approach.angles.shape[1] - 1
+        if len(self.joints) != batch:
+            raise RainError(f"JointController.joints: {len(self.joints)} arms, {batch} starts")
+        actions = np.zeros((batch, count, self.joints.shape[1]))
+        for b in range(batch):
+            joints = np.asarray(self.joints[b], dtype=np.float64)
+            for i in range(int(approach.steps[b])):
+                pose = approach.positions[b, i + 1], approach.rotations[b, i + 1]
+                joints = np.asarray(self.inverse_kinematics(*pose, joints), dtype=np.float64)
+                actions[b, i] = joints
+        if not np.isfinite(actions).all():
+            raise RainError("inverse kinematics: a solution holds NaN or infinity")
+        return actions
+
+
+def joint_jumps(actions: Floats, steps: NDArray, joints: Floats) -> Floats:
+    """Largest change, rad, of any joint between commands up to the first recorded one: (B,).
+
+    actions: (B, T, J + 1) of synthesised trajectories; steps: (B,), their approaches; joints:
+    (B, J) at the start. A large value is an inverse kinematics in another branch than the
+    recording's: reject such a trajectory.
+    """
+    targets = np.concatenate([joints[:, None], actions[:, :, :-1]], axis=1)
+    change = np.abs(np.diff(targets, axis=1)).max(axis=-1)
+    counted = np.arange(change.shape[1]) <= np.asarray(steps)[:, None]
+    return np.where(counted, change, 0.0).max(axis=1)
