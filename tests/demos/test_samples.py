@@ -28,7 +28,7 @@ def make(episode, options=ALL, **conventions):
 
 
 def test_frames_around_a_boundary_belong_to_both_subtasks():
-    samples = make(helpers.episode(stride=2), dataclasses.replace(ALL, tail_frames=3))
+    samples = make(helpers.episode(stride=2), dataclasses.replace(ALL, tail_frames=3, complete_early=0))
     grasp, release = samples.span == 0, samples.span == 1
     assert samples.step[grasp].tolist() == [*range(0, 40, 2), 40, 42, 44]
     # The last subtask keeps all that remains.
@@ -38,6 +38,18 @@ def test_frames_around_a_boundary_belong_to_both_subtasks():
     assert set(samples.action_type[release]) == {ACTION_TYPES.index("release")}
     assert set(samples.target[grasp]) == {0}
     np.testing.assert_array_equal(samples.frame, samples.step // 2)
+
+
+def test_completion_begins_before_the_chunk_ends_but_never_before_the_interaction():
+    early = make(helpers.episode(stride=1), dataclasses.replace(ALL, complete_early=4))
+    grasp = early.span == 0
+    assert early.step[grasp & early.completed].min() == 36
+    # At that step the chunk still moves on to the end, so that the arm comes to rest inside.
+    at = np.flatnonzero(grasp & (early.step == 36))[0]
+    np.testing.assert_array_equal(early.actions[at, :4], helpers.episode(stride=1).actions[36:40])
+    assert not early.actions[at, 4:, :6].any()
+    far = make(helpers.episode(stride=1), dataclasses.replace(ALL, complete_early=100))
+    assert far.step[(far.span == 0) & far.completed].min() == 31
 
 
 def test_chunk_is_the_recording_and_then_rest():
@@ -115,7 +127,8 @@ def test_progress_targets_follow_equation_5():
 
 
 def test_disturbances_are_not_imitated():
-    samples = make(helpers.episode(stride=1, disturbed=(38, 42)))
+    options = SampleOptions(complete_early=0)
+    samples = make(helpers.episode(stride=1, disturbed=(38, 42)), options)
     steps, grasp = samples.step, samples.span == 0
     # Step 38 is in the chunks from 23 on; step 42 lies past the grasp's end and is padded there.
     assert steps[grasp & ~samples.imitate].tolist() == list(range(23, 39))
@@ -129,7 +142,7 @@ def test_standing_still_is_dropped_but_not_at_an_interaction():
     states = episode.states.copy()
     states[10:20, :3] = states[10, :3]
     paused = dataclasses.replace(episode, states=states)
-    options = SampleOptions(speed_window=2, interaction_margin=4)
+    options = SampleOptions(speed_window=2, interaction_margin=4, complete_early=0)
     kept = make(paused, options)
     steps = set(kept.step[(kept.span == 0) & ~kept.completed].tolist())
     assert steps.isdisjoint(range(10, 18))

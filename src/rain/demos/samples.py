@@ -37,6 +37,9 @@ class SampleOptions:
     min_speed, min_turn: m/s and rad/s below which, both, a frame is near-stationary.
     speed_window: control steps over which the speed is taken.
     interaction_margin: control steps before an interaction in which standing still is meant.
+    complete_early: control steps before a subtask's end from which it counts as complete, while
+        chunks still run to the end. A policy comes to rest where its chunks end; were that just
+        where "complete" begins, it would hover at a completion of one half and never move on.
     """
 
     tail_frames: int = 8
@@ -45,6 +48,7 @@ class SampleOptions:
     min_turn: float = 0.05
     speed_window: int = 4
     interaction_margin: int = 4
+    complete_early: int = 2
 
 
 @dataclass(frozen=True)
@@ -178,15 +182,19 @@ def plans(positions: Array, steps: NDArray, interaction: int, point: Array) -> A
 
 
 def progress_targets(
-    positions: Array, rotations: Array, steps: NDArray, span: SubtaskSpan, alpha: float
+    positions: Array,
+    rotations: Array,
+    steps: NDArray,
+    span: SubtaskSpan,
+    alpha: float,
+    complete_early: int = 0,
 ) -> Array:
     """Completion label, S_dist and S_align (eq. 5) at each step: float32 (n, 3)."""
+    complete = steps >= max(span.end - complete_early, span.interaction + 1)
     distance = np.linalg.norm(positions[steps] - span.position, axis=-1)
     trace = np.einsum("nij,ij->n", rotations[steps], span.rotation)
     align = np.clip((1 + (trace - 1) / 2) / 2, 0.0, 1.0)
-    return np.stack([steps >= span.end, np.exp(-alpha * distance), align], axis=1).astype(
-        np.float32
-    )
+    return np.stack([complete, np.exp(-alpha * distance), align], axis=1).astype(np.float32)
 
 
 def near_stationary(
@@ -230,7 +238,9 @@ def _span_samples(
         state=motion.states[steps],
         actions=action_chunks(motion.actions, steps, span.end, padding_of(conventions.action)),
         plan=plans(motion.positions, steps, span.interaction, span.position),
-        progress=progress_targets(motion.positions, motion.ee_rotation, steps, span, alpha),
+        progress=progress_targets(
+            motion.positions, motion.ee_rotation, steps, span, alpha, options.complete_early
+        ),
         imitate=~copied.any(axis=1),
     )
 
