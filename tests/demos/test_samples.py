@@ -28,7 +28,9 @@ def make(episode, options=ALL, **conventions):
 
 
 def test_frames_around_a_boundary_belong_to_both_subtasks():
-    samples = make(helpers.episode(stride=2), dataclasses.replace(ALL, tail_frames=3, complete_early=0))
+    samples = make(
+        helpers.episode(stride=2), dataclasses.replace(ALL, tail_frames=3, complete_early=0)
+    )
     grasp, release = samples.span == 0, samples.span == 1
     assert samples.step[grasp].tolist() == [*range(0, 40, 2), 40, 42, 44]
     # The last subtask keeps all that remains.
