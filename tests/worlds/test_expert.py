@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rain.types import RainError
+from rain.types import ActionChunk, Observation, Plan, Prediction, Progress, RainError
 from rain.worlds.libero import LiberoWorld
 from rain.worlds.libero.expert import Demonstration, ExpertConfig, Failure, demonstrate
 from rain.worlds.libero.layouts import (
@@ -15,6 +15,7 @@ from rain.worlds.libero.layouts import (
 )
 from rain.worlds.libero.shapes import object_box
 from rain.worlds.libero.skills import choose_pinch, down_at, rotation_vector, yaw_of
+from rain.worlds.libero.world import libero_conventions
 
 
 def test_expert_solves_its_task_and_the_same_seed_gives_the_same_demonstration(
@@ -49,6 +50,39 @@ def test_disturbances_are_recorded_as_such_and_recovered_from(libero_world: Libe
     calm = demonstrate(libero_world, "protocol", 1, ExpertConfig(pushed=0.0, missed=0.0))
     assert isinstance(calm, Demonstration)
     assert not calm.disturbed.any()
+
+
+class _Wanders:
+    """A policy that drives the hand sideways and holds what it holds."""
+
+    def __init__(self, seed: int) -> None:
+        self.conventions = libero_conventions(128)
+        self.looks = 0
+
+    def predict(self, observation: Observation) -> Prediction:
+        self.looks += 1
+        gripper = -1 if observation.action_type == "grasp" else 1
+        actions = np.tile(np.float32([0, 0.4, 0, 0, 0, 0, gripper]), (16, 1))
+        plan = np.tile(observation.state[:3], (8, 1))
+        return Prediction(ActionChunk(actions), Plan(plan), Progress(0.0, 0.0, 0.0))
+
+
+def test_the_expert_goes_on_from_where_a_policy_came_to(libero_world: LiberoWorld) -> None:
+    policies: list[_Wanders] = []
+
+    def make_policy(seed: int) -> _Wanders:
+        policies.append(_Wanders(seed))
+        return policies[-1]
+
+    config = ExpertConfig(pushed=0, missed=0, led=1.0, led_steps=(24, 25))
+    made = demonstrate(libero_world, "protocol", 1, config, make_policy)
+    assert isinstance(made, Demonstration), made
+    assert libero_world.success()
+    assert policies[0].looks == 6
+    # 24 steps of each subtask are the policy's, and only those count as disturbed.
+    assert made.disturbed[:24].all()
+    assert made.disturbed.sum() == 48
+    np.testing.assert_allclose(made.actions[made.disturbed][:, 1], 0.4, rtol=1e-6)
 
 
 def test_objects_stand_after_a_scattered_layout(libero_world: LiberoWorld) -> None:

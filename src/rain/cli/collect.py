@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 
 import tyro
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from rain.bench.sources import CheckpointPolicies
 from rain.demos.collect import CollectConfig, TaskSummary, collect
 from rain.worlds.libero.suites import suite_tasks
 
 
+@dataclass(frozen=True)
+class Collect(CollectConfig):
+    """Collect demonstrations ``first`` to ``first + demos`` of each task's scene.
+
+    Ctrl-C keeps what was made; the same command goes on where it stopped.
+    """
+
+    policy: str | None = None
+    """A checkpoint that begins the subtasks before the expert takes over: the demonstrations then
+    correct what it does. Number them after the others with --first."""
+
+
 def main(args: list[str]) -> int:
     """Collect demonstrations; files that are there already are kept."""
-    config = tyro.cli(CollectConfig, args=args, prog="rain collect")
+    config = tyro.cli(Collect, args=args, prog="rain collect")
     config.check()
+    policies = CheckpointPolicies(config.policy) if config.policy is not None else None
+    if policies is not None:
+        policies.fingerprint()  # an unknown checkpoint is one line here, not one in each worker
     tasks = config.tasks or tuple(range(len(suite_tasks(config.suite))))
-    there = sum(config.file(t, n).exists() for t in tasks for n in range(config.demos))
+    there = sum(config.file(t, n).exists() for t in tasks for n in config.numbers)
     columns = (
         *Progress.get_default_columns()[:2],
         MofNCompleteColumn(),
@@ -29,7 +46,7 @@ def main(args: list[str]) -> int:
     parts: dict[int, list[TaskSummary]] = defaultdict(list)
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("demonstrations", total=len(tasks) * config.demos, completed=there)
-        for summary in collect(config):
+        for summary in collect(config, policies):
             parts[summary.task].append(summary)
             progress.advance(bar, summary.made)
     console.print(_table(config, parts))

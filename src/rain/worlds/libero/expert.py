@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.types import RainError, Subtask, TaskScript
+from rain.types import Policy, RainError, Subtask, TaskScript
 from rain.worlds.libero.layouts import (
     START_ROOM,
     LayoutMix,
@@ -25,6 +25,12 @@ TRACKS = ("protocol", "open")
 Step = tuple[NDArray, NDArray, bool]
 """State before, action, whether the action was an injected disturbance."""
 
+MakePolicy = Callable[[int], Policy]
+"""seed -> policy."""
+
+LED_CHUNK = 8
+"""Steps of a policy's chunk that are executed while it leads, as in a rollout."""
+
 
 @dataclass(frozen=True)
 class ExpertConfig:
@@ -32,11 +38,16 @@ class ExpertConfig:
 
     pushed: probability of a burst of random motion in a subtask; missed: probability that the
     hand first closes beside the object; both are recorded as disturbed steps, then recovery.
+    led, led_steps: where a policy is given, probability that it begins a subtask, and for at most
+    how many steps; those count as disturbed. The expert then goes on from where the policy came to
+    (as in DAgger; Ross et al., 2011).
     """
 
     horizon: int = 320
     pushed: float = 0.5
     missed: float = 0.15
+    led: float = 0.8
+    led_steps: tuple[int, int] = (8, 120)
     mix: LayoutMix = field(default_factory=LayoutMix)
 
 
@@ -73,9 +84,16 @@ class Failure:
 
 
 def demonstrate(
-    world: LiberoWorld, track: str, seed: int, config: ExpertConfig
+    world: LiberoWorld,
+    track: str,
+    seed: int,
+    config: ExpertConfig,
+    make_policy: MakePolicy | None = None,
 ) -> Demonstration | Failure:
-    """Record one demonstration of the world's scene; everything random comes from ``seed``."""
+    """Record one demonstration of the world's scene; everything random comes from ``seed``.
+
+    A policy, where one is given, begins some of the subtasks: see ``ExpertConfig.led``.
+    """
     rng = np.random.default_rng(seed)
     if track == "protocol":
         world.reset(seed=int(rng.integers(2**31)))
@@ -97,11 +115,14 @@ def demonstrate(
     if track == "open" and rng.random() < config.mix.moved_start:
         _move_start(world, skills, rng)
     fixtures = world.fixture_poses()
+    policy = make_policy(seed) if make_policy is not None else None
     try:
-        steps = attempt(skills, script, rng, config)
+        steps = attempt(skills, script, rng, config, policy)
     except ExpertError as error:
         return Failure(seed, str(error))
     states, actions, disturbed = zip(*steps, strict=True)
+    if all(disturbed):
+        return Failure(seed, "the policy did it alone: nothing to correct")
     return Demonstration(
         world.task.suite, world.task.index, track, seed, script, layout,
         np.array(states), np.array(actions), np.array(disturbed), fixtures,
@@ -109,12 +130,16 @@ def demonstrate(
 
 
 def attempt(
-    skills: Skills, script: TaskScript, rng: np.random.Generator, config: ExpertConfig
+    skills: Skills,
+    script: TaskScript,
+    rng: np.random.Generator,
+    config: ExpertConfig,
+    policy: Policy | None = None,
 ) -> list[Step]:
     """Do ``script`` from the world's present state; ExpertError says why it failed."""
     world = skills.world
     try:
-        steps = list(_run(world, skills, script, rng, config))
+        steps = list(_run(skills, script, rng, config, policy))
     except StuckError as error:
         raise ExpertError(str(error)) from error
     if len(steps) >= config.horizon:
@@ -125,15 +150,16 @@ def attempt(
 
 
 def _run(
-    world: LiberoWorld,
     skills: Skills,
     script: TaskScript,
     rng: np.random.Generator,
     config: ExpertConfig,
+    policy: Policy | None,
 ) -> Iterator[Step]:
     """Act until the script is done: (state before, action, whether it was a disturbance)."""
-    steps = itertools.islice(_actions(world, skills, script, rng, config), config.horizon)
-    for action, disturbed in steps:
+    world = skills.world
+    actions = _actions(skills, script, rng, config, policy)
+    for action, disturbed in itertools.islice(actions, config.horizon):
         clipped = np.clip(action, -1, 1)
         before = world.get_state()
         world.step(clipped)
@@ -141,13 +167,18 @@ def _run(
 
 
 def _actions(
-    world: LiberoWorld,
     skills: Skills,
     script: TaskScript,
     rng: np.random.Generator,
     config: ExpertConfig,
+    policy: Policy | None,
 ) -> Iterator[tuple[NDArray, bool]]:
+    world = skills.world
     for subtask in script.subtasks:
+        if policy is not None and rng.random() < config.led:
+            yield from _lead(world, policy, subtask, int(rng.integers(*config.led_steps)))
+            if subtask.action_type == "grasp" and world.held_object() == subtask.target:
+                continue
         if subtask.action_type == "grasp" and rng.random() < config.missed:
             yield from _miss(world, skills, subtask, rng)
         push_at = int(rng.integers(3, 30)) if rng.random() < config.pushed else -1
@@ -156,6 +187,22 @@ def _actions(
                 for push in _push(action, rng):
                     yield push, True
             yield action, False
+
+
+def _lead(
+    world: LiberoWorld, policy: Policy, subtask: Subtask, steps: int
+) -> Iterator[tuple[NDArray, bool]]:
+    """Let the policy act; a grasp that has begun is left to it until it holds or is lost."""
+    grasping = subtask.action_type == "grasp"
+    for chunk in range(2 * steps // LED_CHUNK):
+        touched = grasping and subtask.target in world.touched_by_both_fingers()
+        if grasping and world.held_object() == subtask.target:
+            return
+        if chunk * LED_CHUNK >= steps and not touched:
+            return
+        prediction = policy.predict(world.observe(subtask))
+        for action in prediction.action_chunk.actions[:LED_CHUNK]:
+            yield np.asarray(action, dtype=np.float64), True
 
 
 def _may_push(world: LiberoWorld, subtask: Subtask) -> bool:

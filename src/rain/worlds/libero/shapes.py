@@ -19,12 +19,16 @@ GRASP_ABOVE_ORIGIN = {
     "alphabet_soup": 0.015,
     "tomato_sauce": 0.015,
     "bbq_sauce": 0.015,
-    "milk": 0.032,
-    "orange_juice": 0.032,
+    "milk": 0.028,
+    "orange_juice": 0.028,
     "salad_dressing": 0.043,
     "ketchup": 0.043,
 }
 """m, category -> height of the grasp above the body's origin; found by trying in the simulator."""
+
+GRASP_SIDES = {"milk": (1,), "orange_juice": (1,)}
+"""Category -> sides to pinch, of the box's two, where not both will do: between the gable and the
+body of a carton an opening finger is caught and takes the light carton along."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rain.types import RainError, Subtask
 from rain.worlds.libero.regions import parse_target
-from rain.worlds.libero.shapes import GRASP_ABOVE_ORIGIN, Box, object_box
+from rain.worlds.libero.shapes import GRASP_ABOVE_ORIGIN, GRASP_SIDES, Box, object_box
 from rain.worlds.libero.world import LIFTED, LiberoWorld
 
 OPEN, CLOSED = -1.0, 1.0
@@ -310,7 +310,7 @@ def choose_pinch(world: LiberoWorld, name: str) -> Pinch:
     box = object_box(world, name)
     others = [object_box(world, other) for other in world.objects() if other != name]
     candidates = []
-    for side in range(2):
+    for side in GRASP_SIDES.get(name.rsplit("_", 1)[0], (0, 1)):
         if box.half[side] > box.half.min() * 1.25:
             continue
         along = box.axes[1 - side] * box.half[1 - side]
