@@ -14,7 +14,7 @@ from rain.demos.hdf5 import read_recordings, write_demonstration
 from rain.demos.replay import ReplayConfig, kept_frames, process, replay
 from rain.types import HORIZON, RainError
 from rain.worlds.libero import LiberoWorld
-from rain.worlds.libero.expert import Demonstration, ExpertConfig, demonstrate
+from rain.worlds.libero.experts.demonstrate import Demonstration, ExpertConfig, demonstrate
 from rain.worlds.libero.world import LIFTED
 
 

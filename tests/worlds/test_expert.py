@@ -5,16 +5,16 @@ import pytest
 
 from rain.types import ActionChunk, Observation, Plan, Prediction, Progress, RainError
 from rain.worlds.libero import LiberoWorld
-from rain.worlds.libero.expert import Demonstration, ExpertConfig, Failure, demonstrate
-from rain.worlds.libero.layouts import (
+from rain.worlds.libero.experts.demonstrate import Demonstration, ExpertConfig, Failure, demonstrate
+from rain.worlds.libero.experts.layouts import (
     HELD_OUT_TOLERANCE,
     LayoutMix,
     _held_out,
     held_out_task,
     sample_layout,
 )
-from rain.worlds.libero.shapes import object_box
-from rain.worlds.libero.skills import choose_pinch, down_at, rotation_vector, yaw_of
+from rain.worlds.libero.experts.shapes import object_box
+from rain.worlds.libero.experts.skills import choose_pinch, down_at, rotation_vector, yaw_of
 from rain.worlds.libero.world import libero_conventions
 
 
@@ -114,7 +114,7 @@ def test_held_out_layouts_are_recognised() -> None:
 def test_a_held_out_layout_is_never_demonstrated(
     libero_world: LiberoWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rain.worlds.libero.expert.held_out_task", lambda *_: "008")
+    monkeypatch.setattr("rain.worlds.libero.experts.demonstrate.held_out_task", lambda *_: "008")
     result = demonstrate(libero_world, "open", 0, ExpertConfig())
     assert isinstance(result, Failure)
     assert "LIBERO-EX task 008" in result.reason

@@ -14,8 +14,9 @@ import numpy as np
 from rain.bench.trials import parse_tasks
 from rain.types import RainError
 from rain.worlds.libero import LiberoWorld, suite_tasks
-from rain.worlds.libero.expert import ExpertConfig, attempt
-from rain.worlds.libero.skills import Skills, Style
+from rain.worlds.libero.experts.demonstrate import ExpertConfig, attempt
+from rain.worlds.libero.experts.motion import Style
+from rain.worlds.libero.experts.skills import Skills
 from rain.worlds.processes import run_jobs
 
 
@@ -62,7 +63,7 @@ def _score_task(trials: ExpertTrials, task: int) -> ExpertScore:
             world.reset(init_state=init_state)
             rng = np.random.default_rng([trials.seed, task, init_state])
             try:
-                skills = Skills(world, Style.sample(rng))
+                skills = Skills(world, Style.sample(rng), world.script)
                 steps.append(len(attempt(skills, world.script, rng, calm)))
             except RainError as error:
                 failures.append(f"init state {init_state}: {error}")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rain.demos.hdf5 import write_demonstration
 from rain.types import RainError
-from rain.worlds.libero.expert import (
+from rain.worlds.libero.experts.demonstrate import (
     TRACKS,
     Demonstration,
     ExpertConfig,

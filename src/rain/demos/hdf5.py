@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.types import ACTION_DIM, RainError, Subtask, TaskScript
-from rain.worlds.libero.expert import Demonstration
+from rain.worlds.libero.experts.demonstrate import Demonstration
 
 
 @dataclass(frozen=True)

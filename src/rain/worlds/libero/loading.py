@@ -56,6 +56,7 @@ def seeded_reset(env: Any, seed: int, tries: int = 100) -> None:
     """Reset with LIBERO's samplers seeded; NumPy's global generator is left as it was."""
     from robosuite.utils.errors import RandomizationError
 
+    _send_fixtures_home(env)
     before = np.random.get_state()  # noqa: NPY002 - LIBERO draws from the global generator
     np.random.seed(seed % 2**32)  # noqa: NPY002
     try:
@@ -65,10 +66,30 @@ def seeded_reset(env: Any, seed: int, tries: int = 100) -> None:
                 _forget_gripper_commands(env)
                 return
             except RandomizationError:
-                continue
+                _send_fixtures_home(env)
     finally:
         np.random.set_state(before)  # noqa: NPY002
     raise RainError(f"the scene's objects could not be placed in {tries} tries (seed {seed})")
+
+
+def _send_fixtures_home(env: Any) -> None:
+    """Put fixtures where the scene's XML has them, which a soft reset leaves out.
+
+    LIBERO adds the place of a fixture's part as the model has it (a drawer, say) to where the
+    fixture is about to be put; a fixture that is still where the last reset put it counts twice,
+    and what should lie in the drawer falls from a metre above.
+    """
+    model = env.sim.model._model
+    for name in env.fixtures_dict:
+        if name not in env.obj_body_id:
+            continue
+        body = env.obj_body_id[name]
+        element = env.model.worldbody.find(f".//body[@name='{model.body(body).name}']")
+        for attribute, values, default in (
+            ("pos", model.body_pos, "0 0 0"),
+            ("quat", model.body_quat, "1 0 0 0"),
+        ):
+            values[body] = [float(x) for x in element.get(attribute, default).split()]
 
 
 def _forget_gripper_commands(env: Any) -> None:

@@ -234,6 +234,14 @@ class LiberoWorld:
             self._geom_ids[name] = np.flatnonzero(np.isin(self.model.geom_bodyid, list(bodies)))
         return self._geom_ids[name]
 
+    def fixture_geoms(self) -> NDArray[np.int64]:
+        """Ids of the solid geoms of all fixtures but the table or floor that everything is on."""
+        if "" not in self._geom_ids:
+            names = [n for n in self.env.fixtures_dict if n in self.env.obj_body_id]
+            ids = np.concatenate([self.geoms_of(n) for n in names] or [np.zeros(0, np.int64)])
+            self._geom_ids[""] = ids[self.model.geom_group[ids] == 0]
+        return self._geom_ids[""]
+
     def site_pose(self, name: str) -> tuple[NDArray, NDArray, NDArray]:
         """A LIBERO site's centre (3,), base frame, rotation (3, 3) and half sizes (3,)."""
         site = self.model.site(name).id

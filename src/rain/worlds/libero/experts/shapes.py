@@ -9,27 +9,6 @@ from numpy.typing import NDArray
 
 from rain.worlds.libero.world import LiberoWorld
 
-FINGER_REACH = 0.074
-"""m; widest thing the open fingers take between them with a little play."""
-
-GRASP_ABOVE_ORIGIN = {
-    "cream_cheese": 0.004,
-    "butter": 0.004,
-    "chocolate_pudding": 0.004,
-    "alphabet_soup": 0.015,
-    "tomato_sauce": 0.015,
-    "bbq_sauce": 0.015,
-    "milk": 0.028,
-    "orange_juice": 0.028,
-    "salad_dressing": 0.043,
-    "ketchup": 0.043,
-}
-"""m, category -> height of the grasp above the body's origin; found by trying in the simulator."""
-
-GRASP_SIDES = {"milk": (1,), "orange_juice": (1,)}
-"""Category -> sides to pinch, of the box's two, where not both will do: between the gable and the
-body of a carton an opening finger is caught and takes the light carton along."""
-
 
 @dataclass(frozen=True)
 class Box:
@@ -55,6 +34,35 @@ class Box:
         """Horizontal distance of points (N, 2) from the box, m; 0 inside."""
         local = np.abs((points - self.centre) @ self.axes.T) - self.half
         return np.hypot(*np.maximum(local, 0).T)
+
+
+def things_on_the_way(
+    world: LiberoWorld, path: NDArray, margin: float, moving: str | None
+) -> float:
+    """Highest top, m, of what stands within ``margin`` of a horizontal path (N, 2); else -inf.
+
+    Objects and fixtures count, but for the one named ``moving``.
+    """
+    top = -np.inf
+    for name in world.objects():
+        if name != moving:
+            box = object_box(world, name)
+            if (box.distance(path) < margin).any():
+                top = max(top, box.top)
+    low, high = fixture_boxes(world)
+    outside = np.maximum(low[:, None, :2] - path, path - high[:, None, :2])
+    near = (np.hypot(*np.maximum(outside, 0).transpose(2, 0, 1)) < margin).any(axis=1)
+    return float(max(top, high[near, 2].max(initial=-np.inf)))
+
+
+def fixture_boxes(world: LiberoWorld) -> tuple[NDArray, NDArray]:
+    """Lowest and highest corners (n, 3), base frame, of the solid geoms of all fixtures."""
+    model, data = world.model, world.data
+    geoms = world.fixture_geoms()
+    half = np.abs(data.geom_xmat[geoms].reshape(-1, 3, 3)) @ model.geom_aabb[geoms, 3:, None]
+    turned = data.geom_xmat[geoms].reshape(-1, 3, 3) @ model.geom_aabb[geoms, :3, None]
+    centre = data.geom_xpos[geoms] + turned[..., 0] - world.base_position
+    return centre - half[..., 0], centre + half[..., 0]
 
 
 CORNERS = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, 8).T

@@ -10,8 +10,8 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from rain.worlds.libero.shapes import object_box, tilt
-from rain.worlds.libero.skills import crowded
+from rain.worlds.libero.experts.grasps import crowded
+from rain.worlds.libero.experts.shapes import object_box, tilt
 from rain.worlds.libero.world import LiberoWorld
 
 HELD_OUT_TOLERANCE = 0.05

@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.types import Policy, RainError, Subtask, TaskScript
-from rain.worlds.libero.layouts import (
+from rain.worlds.libero.experts.layouts import (
     START_ROOM,
     LayoutMix,
     held_out_task,
     sample_layout,
     sensible_targets,
 )
-from rain.worlds.libero.skills import CLOSED, OPEN, Skills, StuckError, Style
+from rain.worlds.libero.experts.motion import CLOSED, OPEN, StuckError, Style
+from rain.worlds.libero.experts.skills import Skills
 from rain.worlds.libero.world import LiberoWorld
 
 TRACKS = ("protocol", "open")
@@ -111,7 +112,7 @@ def demonstrate(
         held_out = held_out_task(world.task.suite, positions, target)
         if held_out is not None:
             return Failure(seed, f"the layout with this target is LIBERO-EX task {held_out}")
-    skills = Skills(world, Style.sample(rng))
+    skills = Skills(world, Style.sample(rng), script)
     if track == "open" and rng.random() < config.mix.moved_start:
         _move_start(world, skills, rng)
     fixtures = world.fixture_poses()
@@ -174,7 +175,7 @@ def _actions(
     policy: Policy | None,
 ) -> Iterator[tuple[NDArray, bool]]:
     world = skills.world
-    for subtask in script.subtasks:
+    for index, subtask in enumerate(script.subtasks):
         if policy is not None and rng.random() < config.led:
             yield from _lead(world, policy, subtask, int(rng.integers(*config.led_steps)))
             if subtask.action_type == "grasp" and world.held_object() == subtask.target:
@@ -182,7 +183,7 @@ def _actions(
         if subtask.action_type == "grasp" and rng.random() < config.missed:
             yield from _miss(world, skills, subtask, rng)
         push_at = int(rng.integers(3, 30)) if rng.random() < config.pushed else -1
-        for step, action in enumerate(skills.do(subtask)):
+        for step, action in enumerate(skills.do(subtask, index)):
             if step == push_at and _may_push(world, subtask):
                 for push in _push(action, rng):
                     yield push, True
@@ -233,9 +234,9 @@ def _miss(
     for _ in range(50):
         if np.linalg.norm(goal - world.ee_pose()[0]) < 0.02:
             break
-        yield skills.toward(goal, None, OPEN), True
+        yield skills.hand.toward(goal, None, OPEN), True
     for _ in range(int(rng.integers(6, 14))):
-        yield skills.toward(goal, None, CLOSED), True
+        yield skills.hand.toward(goal, None, CLOSED), True
 
 
 def _move_start(world: LiberoWorld, skills: Skills, rng: np.random.Generator) -> None:
@@ -246,8 +247,8 @@ def _move_start(world: LiberoWorld, skills: Skills, rng: np.random.Generator) ->
     goal[2] = max(goal[2], max(tops) + 0.12)
     yaw = rng.normal(0, 0.25)
     for _ in range(45):
-        world.step(skills.toward(goal, yaw, OPEN))
+        world.step(skills.hand.toward(goal, yaw, OPEN))
         if np.linalg.norm(goal - world.ee_pose()[0]) < 0.02:
             break
     for _ in range(4):
-        world.step(skills.toward(world.ee_pose()[0], None, OPEN))
+        world.step(skills.hand.toward(world.ee_pose()[0], None, OPEN))

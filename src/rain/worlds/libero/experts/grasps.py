@@ -1,0 +1,206 @@
+"""How each category of object can be taken from above, and which way is best here and now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rain.types import RainError
+from rain.worlds.libero.experts.motion import HAND_HALF_WIDTH, down_at, yaw_of
+from rain.worlds.libero.experts.reach import Reach
+from rain.worlds.libero.experts.shapes import Box, object_box
+from rain.worlds.libero.world import LiberoWorld
+
+FULLY_OPEN = 0.08
+LIFT_ROOM = 0.07
+"""m above the grasp at which the hand must have room too."""
+
+GRASP_ABOVE_ORIGIN = {
+    "cream_cheese": 0.004,
+    "butter": 0.004,
+    "chocolate_pudding": 0.004,
+    "cookies": 0.004,
+    "alphabet_soup": 0.015,
+    "tomato_sauce": 0.015,
+    "bbq_sauce": 0.015,
+    "milk": 0.028,
+    "orange_juice": 0.028,
+    "salad_dressing": 0.043,
+    "ketchup": 0.043,
+}
+"""m, category -> height of a pinch about the middle; found by trying in the simulator."""
+
+GRASP_SIDES = {"milk": (1,), "orange_juice": (1,)}
+"""Category -> sides to pinch, of the box's two, where not both will do: between the gable and the
+body of a carton an opening finger is caught and takes the light carton along."""
+
+
+@dataclass(frozen=True)
+class Rim:
+    """A round wall that one finger goes inside of.
+
+    radius, height: m; angles: rad, in the object's frame.
+    """
+
+    radius: float
+    height: float
+    angles: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Spot:
+    """One place to pinch: offset (3,), m, and the directions of the fingers' axis, rad."""
+
+    offset: tuple[float, float, float]
+    axes: tuple[float, ...]
+
+
+def _about(angle: float) -> tuple[float, ...]:
+    """Angles on the side of a mug away from its handle, rad."""
+    return tuple(angle + np.deg2rad(step) for step in (0, -35, 35, -70, 70))
+
+
+ROUND = tuple(np.deg2rad(range(0, 180, 30)))
+RIMS = {
+    "akita_black_bowl": Rim(0.046, 0.030, tuple(np.deg2rad(range(0, 360, 30)))),
+    "porcelain_mug": Rim(0.056, 0.092, _about(0.0)),
+    "white_yellow_mug": Rim(0.060, 0.088, _about(np.pi)),
+}
+SPOTS = {
+    "wine_bottle": (Spot((0, 0, 0.122), ROUND),),
+    "moka_pot": (Spot((0, -0.001, 0.073), (np.pi / 2, np.pi / 3, 2 * np.pi / 3)),),
+    "black_book": (Spot((0, -0.012, 0.119), (0.0,)),),
+    "white_yellow_mug": (Spot((0.056, 0, 0.070), (np.pi / 2,)),),
+}
+"""Category -> offsets in the object's own frame."""
+
+
+@dataclass(frozen=True)
+class Grasp:
+    """A way to take an object from above.
+
+    local (3,): where the hand's site comes, in the object's frame, m; yaw: of the hand, rad;
+    cost: the lower the better; crowding: how far neighbours reach into the hand's room, m.
+    """
+
+    local: NDArray
+    yaw: float
+    cost: float
+    crowding: float = 0.0
+
+    def point(self, world: LiberoWorld, name: str) -> NDArray:
+        """Where the hand's site comes now, base frame (3,), m."""
+        origin, rotation = world.object_pose(name)
+        return origin + rotation @ self.local
+
+
+Suits = Callable[[Grasp], bool]
+"""Whether a grasp suits what follows it."""
+
+
+def graspable_category(name: str) -> bool:
+    """Say whether a way to take this object is known."""
+    category = category_of(name)
+    return category in GRASP_ABOVE_ORIGIN or category in RIMS or category in SPOTS
+
+
+def category_of(name: str) -> str:
+    """``milk_1`` is a ``milk``."""
+    return name.rsplit("_", 1)[0]
+
+
+def choose_grasp(
+    world: LiberoWorld, reach: Reach, name: str, suits: Suits = lambda grasp: True
+) -> Grasp:
+    """Take the cheapest grasp that the arm can reach with nothing in its way.
+
+    RainError when no way to take such an object is known. Where no grasp is free, the cheapest is
+    tried all the same.
+    """
+    if category_of(name) in GRASP_ABOVE_ORIGIN:
+        return choose_pinch(world, name)
+    if not graspable_category(name):
+        raise RainError(f"no known grasp for {category_of(name)}")
+    origin, rotation = world.object_pose(name)
+    found = sorted(_candidates(world, name), key=lambda grasp: grasp.cost)
+    free = [g for g in found if _free(reach, origin + rotation @ g.local, g.yaw, name)] or found
+    return next((grasp for grasp in free if suits(grasp)), free[0])
+
+
+def _free(reach: Reach, point: NDArray, yaw: float, name: str) -> bool:
+    high = reach.posture(point + [0, 0, LIFT_ROOM], down_at(yaw), opening=FULLY_OPEN)
+    if high is None or high.touched:
+        return False
+    low = reach.posture(point, down_at(yaw), opening=FULLY_OPEN, start=high.joints)
+    return low is not None and low.touched <= {name}
+
+
+def _candidates(world: LiberoWorld, name: str) -> Iterator[Grasp]:
+    category = category_of(name)
+    origin, rotation = world.object_pose(name)
+    heading = np.arctan2(rotation[1, 0], rotation[0, 0])
+    ways: list[tuple[NDArray, float]] = []
+    if category in RIMS:
+        rim = RIMS[category]
+        for angle in rim.angles:
+            radial = np.array([np.cos(angle), np.sin(angle), 0]) * rim.radius
+            ways.append((radial + [0, 0, rim.height], angle))
+    for spot in SPOTS.get(category, ()):
+        ways += [(np.array(spot.offset, dtype=np.float64), axis) for axis in spot.axes]
+    hand, pose = world.ee_pose()
+    now = yaw_of(pose)
+    for local, axis in ways:
+        yaw = nearest_yaw(heading + axis + np.pi / 2, 0.5 * now)
+        point = origin + rotation @ local
+        cost = abs(yaw - 0.5 * now) + 3.0 * float(np.hypot(*(point - hand)[:2]))
+        yield Grasp(local, yaw, cost)
+
+
+def nearest_yaw(yaw: float, reference: float) -> float:
+    """The yaw nearest to the reference at which the two fingers lie on the same line."""
+    return reference + (yaw - reference + np.pi / 2) % np.pi - np.pi / 2
+
+
+def choose_pinch(world: LiberoWorld, name: str) -> Grasp:
+    """Pinch a thin side of the object, away from neighbours, with little turning."""
+    box = object_box(world, name)
+    origin, rotation = world.object_pose(name)
+    others = [object_box(world, other) for other in world.objects() if other != name]
+    height = origin[2] + GRASP_ABOVE_ORIGIN[category_of(name)]
+    candidates = []
+    for side in GRASP_SIDES.get(category_of(name), (0, 1)):
+        if box.half[side] > box.half.min() * 1.25:
+            continue
+        along = box.axes[1 - side] * box.half[1 - side]
+        angle = np.arctan2(box.axes[side][1], box.axes[side][0]) - np.pi / 2
+        for turn in (0.0, -0.2, 0.2):
+            for part in (0.0, -0.3, 0.3, -0.5, 0.5):
+                yaw = (angle + turn + np.pi / 2) % np.pi - np.pi / 2
+                crowding = _crowding(box, box.centre + part * along, yaw, others)
+                cost = abs(yaw) + abs(turn) + abs(part) + 60 * crowding
+                point = np.array([*(box.centre + part * along), height])
+                candidates.append(Grasp(rotation.T @ (point - origin), yaw, cost, crowding))
+    return min(candidates, key=lambda candidate: candidate.cost)
+
+
+def crowded(world: LiberoWorld, name: str) -> bool:
+    """Say whether neighbours leave no room for any pinch of the object."""
+    if category_of(name) not in GRASP_ABOVE_ORIGIN:
+        return False
+    return choose_pinch(world, name).crowding > 0.006
+
+
+def _crowding(box: Box, centre: NDArray, yaw: float, others: list[Box]) -> float:
+    """How far neighbours reach into the room that open fingers and hand need, m."""
+    axis = np.array([-np.sin(yaw), np.cos(yaw)])
+    fingers = centre + np.outer([-1, 1], axis) * 0.052
+    hand = centre + np.outer(np.linspace(-1, 1, 9), axis) * HAND_HALF_WIDTH
+    total = 0.0
+    for other in others:
+        total += float(np.maximum(0.018 - other.distance(fingers), 0).sum())
+        if other.top > box.top + 0.02:
+            total += float(np.maximum(0.035 - other.distance(hand), 0).max())
+    return total

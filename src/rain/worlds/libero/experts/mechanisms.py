@@ -1,0 +1,265 @@
+"""Skills for the moving parts of fixtures: drawers, doors and knobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from rain.types import RainError
+from rain.worlds.libero.experts.motion import CLOSED, OPEN, Hand, Headway, StuckError, down_at
+from rain.worlds.libero.experts.reach import Posture, Reach
+from rain.worlds.libero.regions import body_subtree, parse_target
+from rain.worlds.libero.world import LiberoWorld
+
+DOWN = np.array([0.0, 0.0, -1.0])
+PULL = 0.152
+"""m that a drawer is pulled; LIBERO calls it open from 0.14 on."""
+SHUT = 0.0015
+"""m or rad past closed; LIBERO asks for more than zero of a drawer."""
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """A part on a joint, as it is now; base frame, metres, radians.
+
+    qpos: address of the joint; value; axis (3,); anchor (3,); handle (3,): centre of the part of
+    it that sticks out furthest; along (3,): the handle's long direction.
+    """
+
+    qpos: int
+    value: float
+    axis: NDArray
+    anchor: NDArray
+    handle: NDArray
+    along: NDArray
+    slides: bool
+
+
+def find_mechanism(world: LiberoWorld, name: str, out: NDArray | None = None) -> Mechanism:
+    """Measure the joint of a fixture's part; RainError when the part does not move."""
+    target, model, data = parse_target(name), world.model, world.data
+    bodies = body_subtree(model.body_parentid, world.env.obj_body_id[target.owner])
+    if target.part is not None and target.part.bodies:
+        wanted = {f"{target.owner}_{suffix}" for suffix in target.part.bodies}
+        bodies = {b for b in bodies if model.body(b).name in wanted}
+    joints = [j for j in range(model.njnt) if model.jnt_bodyid[j] in bodies]
+    if not joints:
+        raise RainError(f"{name}: this part does not move")
+    joint = joints[0]
+    slides = model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE
+    axis = data.xaxis[joint].copy()
+    anchor = data.xanchor[joint] - world.base_position
+    geoms = np.flatnonzero(np.isin(model.geom_bodyid, list(bodies)) & (model.geom_group == 0))
+    way = -axis if slides else None
+    handle, along = _handle(world, geoms, way, anchor)
+    address = int(model.jnt_qposadr[joint])
+    return Mechanism(address, float(data.qpos[address]), axis, anchor, handle, along, bool(slides))
+
+
+def _handle(
+    world: LiberoWorld, geoms: NDArray, way: NDArray | None, anchor: NDArray
+) -> tuple[NDArray, NDArray]:
+    """Centre (3,) and long direction (3,) of the geom furthest out, or furthest from a hinge."""
+    model, data = world.model, world.data
+    turns = data.geom_xmat[geoms].reshape(-1, 3, 3)
+    centres = data.geom_xpos[geoms] + np.einsum("gij,gj->gi", turns, model.geom_aabb[geoms, :3])
+    centres = centres - world.base_position
+    far = centres @ way if way is not None else np.hypot(*(centres - anchor)[:, :2].T)
+    best = int(np.argmax(far))
+    half = model.geom_aabb[geoms[best], 3:]
+    return centres[best], turns[best][:, int(np.argmax(half))]
+
+
+def facing(approach: NDArray, along: NDArray) -> NDArray:
+    """Rotation (3, 3) of a hand that points along ``approach`` with fingers across ``along``."""
+    z = approach / np.linalg.norm(approach)
+    y = np.cross(z, along)
+    y /= np.linalg.norm(y)
+    return np.stack([np.cross(y, z), y, z], axis=1)
+
+
+def open_part(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
+    """Take a drawer's handle from the front and pull."""
+    world = hand.world
+    part = find_mechanism(world, name)
+    if not part.slides:
+        raise RainError(f"{name}: no scripted skill opens a hinged part yet")
+    out = -part.axis
+    pose, shift = _handle_pose(world, reach, part, out)
+    approach = pose[:, 2]
+    goal = part.handle + shift
+    yield from hand.over(goal - 0.12 * approach + [0, 0, 0.03], pose, OPEN, None)
+    yield from hand.straight(goal - 0.10 * approach, pose, OPEN, near=0.012, angle=0.08)
+    yield from hand.straight(goal, pose, OPEN, slow=hand.style.slow, near=0.006)
+    yield from hand.hold(12, CLOSED, pose)
+    headway = Headway(40)
+    start = goal.copy()
+    while True:
+        now = find_mechanism(world, name)
+        if now.value <= -PULL:
+            break
+        if headway.lost(now.value + PULL):
+            raise StuckError(f"{name} does not open")
+        pulled = start + out * (-now.value + part.value + 0.035)
+        yield hand.toward(pulled, pose, CLOSED, slow=0.7)
+    yield from hand.hold(8, OPEN, pose)
+    yield from hand.retreat(out * 0.09 + [0, 0, 0.02], OPEN, steps=14, pose=pose)
+    yield from hand.retreat([0, 0, 0.10], OPEN, steps=12)
+
+
+def _handle_pose(
+    world: LiberoWorld, reach: Reach, part: Mechanism, out: NDArray
+) -> tuple[NDArray, NDArray]:
+    """How to hold a drawer's bar: reachable where it is and where it will be."""
+    best: tuple[float, NDArray, NDArray] | None = None
+    for tilt in np.deg2rad([80, 70, 60, 90]):
+        approach = -out * np.sin(tilt) + DOWN * np.cos(tilt)
+        for sign in (1.0, -1.0):
+            pose = facing(approach, sign * part.along)
+            for shift in (0.0, 0.015, -0.015):
+                offset = part.along * shift
+                postures = _along_the_way(reach, part, pose, part.handle + offset, out, (0.0, PULL))
+                if postures is None:
+                    continue
+                cost = postures[0].travel + 0.5 * abs(float(tilt) - 1.4) + 5 * abs(shift)
+                if best is None or cost < best[0]:
+                    best = (cost, pose, offset)
+    if best is None:
+        raise StuckError("no posture reaches the handle")
+    return best[1], best[2]
+
+
+def _along_the_way(
+    reach: Reach,
+    part: Mechanism,
+    pose: NDArray,
+    handle: NDArray,
+    out: NDArray,
+    opened: tuple[float, ...],
+) -> list[Posture] | None:
+    """Postures with the drawer open by each of ``opened`` m; None where one is not free."""
+    postures: list[Posture] = []
+    for amount in opened:
+        start = postures[-1].joints if postures else None
+        posture = reach.posture(
+            handle + out * (amount + part.value), pose, opening=0.08, start=start,
+            joints={part.qpos: -amount},
+        )  # fmt: skip
+        owner = reach.names.get(int(_body_of(reach.world, part)), "")
+        if posture is None or not posture.touched <= {owner}:
+            return None
+        postures.append(posture)
+    return postures
+
+
+def _body_of(world: LiberoWorld, part: Mechanism) -> int:
+    joint = int(np.flatnonzero(world.model.jnt_qposadr == part.qpos)[0])
+    return int(world.model.jnt_bodyid[joint])
+
+
+def close_part(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
+    """Push a drawer or a door shut with closed fingers."""
+    part = find_mechanism(hand.world, name)
+    yield from (_close_drawer if part.slides else _close_door)(hand, reach, name)
+
+
+def _close_drawer(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
+    world = hand.world
+    part = find_mechanism(world, name)
+    out = -part.axis
+    pose, offset = _push_pose(reach, part, out)
+    goal = part.handle + offset
+    yield from hand.over(goal + out * 0.08 + [0, 0, 0.06], pose, CLOSED, None)
+    yield from hand.straight(goal + out * 0.05, pose, CLOSED, near=0.015, angle=0.15)
+    headway = Headway(40, least=0.001)
+    while True:
+        now = find_mechanism(world, name)
+        if now.value > SHUT:
+            break
+        if headway.lost(-now.value):
+            raise StuckError(f"{name} does not close")
+        yield hand.toward(now.handle + offset - out * 0.035, pose, CLOSED, slow=0.8)
+    yield from hand.retreat(out * 0.08, CLOSED, steps=12, pose=pose)
+    yield from hand.retreat([0, 0, 0.12], OPEN, steps=12)
+
+
+def _push_pose(reach: Reach, part: Mechanism, out: NDArray) -> tuple[NDArray, NDArray]:
+    """How to push a drawer's bar with the fingertips: free from where it is until it is shut."""
+    best: tuple[float, NDArray, NDArray] | None = None
+    for tilt in np.deg2rad([45, 30, 60, 15, 75]):
+        approach = -out * np.sin(tilt) + DOWN * np.cos(tilt)
+        for turned in (0.0, np.pi / 2):
+            for sign in (1.0, -1.0):
+                pose = facing(approach, sign * part.along)
+                c, s = np.cos(turned), np.sin(turned)
+                pose = pose @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+                for shift in (0.0, 0.03, -0.03, 0.06, -0.06):
+                    offset = part.along * shift + out * 0.022
+                    ways = (max(-part.value, 0.01), 0.0)
+                    postures = _along_the_way(reach, part, pose, part.handle + offset, out, ways)
+                    if postures is None:
+                        continue
+                    cost = postures[0].travel + abs(float(tilt) - 0.8) + 5 * abs(shift)
+                    if best is None or cost < best[0]:
+                        best = (cost, pose, offset)
+    if best is None:
+        raise StuckError("no posture pushes the drawer shut")
+    return best[1], best[2]
+
+
+def _close_door(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
+    """Swing a door about its hinge with the side of the hand."""
+    world = hand.world
+    part = find_mechanism(world, name)
+    height = part.handle[2] + 0.02
+
+    def point(angle: float, ahead: float) -> NDArray:
+        """On the outer face at the door's ``angle``, ``ahead`` m from it towards closed."""
+        arm = part.handle - part.anchor
+        arm[2] = 0
+        c, s = np.cos(angle - part.value), np.sin(angle - part.value)
+        arm = np.array([c * arm[0] - s * arm[1], s * arm[0] + c * arm[1], 0.0]) * 0.85
+        closing = np.cross(part.axis, arm)
+        closing /= np.linalg.norm(closing)
+        spot = part.anchor + arm + closing * ahead
+        spot[2] = height
+        return spot
+
+    yaw = 0.0
+    yield from hand.over(point(part.value, -0.09) + [0, 0, 0.05], yaw, CLOSED, None)
+    yield from hand.straight(point(part.value, -0.07), yaw, CLOSED, near=0.015, angle=0.3)
+    headway = Headway(40, least=0.004)
+    while True:
+        now = find_mechanism(world, name)
+        if now.value > -0.003:
+            break
+        if headway.lost(-now.value):
+            raise StuckError(f"{name} does not close")
+        yield hand.toward(point(min(now.value + 0.12, 0.06), 0.02), yaw, CLOSED, slow=0.9)
+    yield from hand.retreat([0, 0, 0.15], OPEN, steps=12)
+
+
+def turn_on(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
+    """Take a knob from above and turn it until it is well past on."""
+    world = hand.world
+    part = find_mechanism(world, name)
+    top = part.anchor + [-0.006, 0.001, 0.038]
+    yaw, end = 0.0, 0.75
+    yield from hand.over(top + [0, 0, 0.06], yaw, OPEN, None)
+    yield from hand.straight(top, yaw, OPEN, slow=hand.style.slow)
+    yield from hand.hold(10, CLOSED, down_at(yaw))
+    headway = Headway(40, least=0.01)
+    while True:
+        value = find_mechanism(world, name).value
+        if value > end:
+            break
+        if headway.lost(-value):
+            raise StuckError(f"{name} does not turn")
+        yaw = min(yaw + 0.06, 1.3)
+        yield hand.toward(top, yaw, CLOSED)
+    yield from hand.hold(7, OPEN, down_at(yaw))
+    yield from hand.retreat([0, 0, 0.10], OPEN, steps=12, pose=down_at(yaw))

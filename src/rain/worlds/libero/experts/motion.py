@@ -1,0 +1,254 @@
+"""How the expert's hand moves: one OSC action at a time toward a pose, from where it is now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rain.worlds.libero.experts.shapes import object_box, things_on_the_way
+from rain.worlds.libero.world import LiberoWorld
+
+OPEN, CLOSED = -1.0, 1.0
+METRES_PER_COMMAND = 0.05
+RADIANS_PER_COMMAND = 0.5
+GRIPPER_DOWN = np.diag([1.0, -1.0, -1.0])
+PALM_ABOVE_SITE = 0.04
+FINGERS_BELOW_SITE = 0.012
+HAND_HALF_WIDTH = 0.105
+
+
+class StuckError(Exception):
+    """A skill makes no headway: something is in the way, or the arm is at its limits."""
+
+
+class Headway:
+    """Notices when a distance stops shrinking."""
+
+    def __init__(self, patience: int = 30, least: float = 0.002) -> None:
+        """Wait ``patience`` steps for the distance to shrink by ``least`` m."""
+        self.patience, self.least = patience, least
+        self.best, self.since = np.inf, 0
+
+    def lost(self, distance: float) -> bool:
+        """Take the distance of this step; True when it has not shrunk for too long."""
+        if distance < self.best - self.least:
+            self.best, self.since = distance, 0
+        self.since += 1
+        return self.since > self.patience
+
+
+@dataclass(frozen=True)
+class Style:
+    """What differs from one demonstration to the next, as people's do.
+
+    travel: height above the grasp while approaching, m; funnel: horizontal distance at which the
+    descent begins, m; gain: of the position controller; slow: speed limit of the last
+    centimetres, in commands; sway: sideways bow of the path, fraction of its length; offset (3,):
+    grasp point relative to the nominal, m; twist: of the hand, rad; drop: release height above
+    the lowest possible, m; aim (2,): release point relative to the place's centre, m.
+    """
+
+    travel: float
+    funnel: float
+    gain: float
+    slow: float
+    sway: float
+    offset: tuple[float, float, float]
+    twist: float
+    drop: float
+    aim: tuple[float, float]
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator) -> Style:
+        """Draw a style."""
+        return cls(
+            travel=rng.uniform(0.05, 0.14),
+            funnel=rng.uniform(0.06, 0.20),
+            gain=rng.uniform(1.4, 2.4),
+            slow=rng.uniform(0.35, 0.6),
+            sway=rng.normal(0, 0.12),
+            offset=tuple(rng.normal(0, [0.002, 0.002, 0.003])),
+            twist=rng.normal(0, 0.05),
+            drop=rng.uniform(0.0, 0.04),
+            aim=tuple(rng.uniform(-0.012, 0.012, 2)),
+        )
+
+
+class Hand:
+    """The arm's hand in one world, moved in one style."""
+
+    def __init__(self, world: LiberoWorld, style: Style) -> None:
+        """Move the hand of ``world``."""
+        self.world = world
+        self.style = style
+
+    def toward(
+        self,
+        position: ArrayLike,
+        pose: float | NDArray | None,
+        gripper: float,
+        slow: float = 1.0,
+        brake: float = 1.0,
+    ) -> NDArray:
+        """One OSC action (7,) toward a position (3,), m, and an orientation.
+
+        pose: rotation (3, 3); a yaw, rad, of a hand that points down; ``None`` keeps the yaw and
+        points down. slow: limit of the command; brake: factor on the sideways part.
+        """
+        here, rotation = self.world.ee_pose()
+        command = self.style.gain * (np.asarray(position) - here) / METRES_PER_COMMAND
+        command[:2] *= brake
+        command *= min(1.0, slow / max(np.abs(command).max(), 1e-9))
+        if isinstance(pose, np.ndarray):
+            wanted = pose
+        else:
+            wanted = down_at(yaw_of(rotation) if pose is None else pose)
+        turn = rotation_vector(wanted @ rotation.T) / RADIANS_PER_COMMAND
+        return np.concatenate([command, np.clip(turn, -0.5, 0.5), [gripper]])
+
+    def hold(self, steps: int, gripper: float, pose: NDArray | None = None) -> Iterator[NDArray]:
+        """Stay where the hand is."""
+        here = self.world.ee_pose()[0]
+        for _ in range(steps):
+            yield self.toward(here, pose, gripper)
+
+    def retreat(
+        self, way: ArrayLike, gripper: float, steps: int = 10, pose: NDArray | None = None
+    ) -> Iterator[NDArray]:
+        """Move off along ``way`` (3,), m."""
+        goal = self.world.ee_pose()[0] + np.asarray(way)
+        for _ in range(steps):
+            if np.linalg.norm(goal - self.world.ee_pose()[0]) < 0.01:
+                return
+            yield self.toward(goal, pose, gripper, slow=0.7)
+
+    def straight(
+        self,
+        goal: ArrayLike,
+        pose: float | NDArray | None,
+        gripper: float,
+        *,
+        slow: float = 1.0,
+        near: float = 0.006,
+        angle: float = 0.06,
+        patience: int = 30,
+    ) -> Iterator[NDArray]:
+        """Go straight to a pose; StuckError when it cannot be reached."""
+        headway = Headway(patience)
+        wanted = down_at(pose) if isinstance(pose, int | float) else pose
+        while True:
+            here, rotation = self.world.ee_pose()
+            far = float(np.linalg.norm(np.asarray(goal) - here))
+            turn = 0.0
+            if wanted is not None:
+                turn = float(np.linalg.norm(rotation_vector(wanted @ rotation.T)))
+            if far < near and turn < angle:
+                return
+            if headway.lost(far + 0.1 * turn):
+                raise StuckError("no headway on a straight path")
+            yield self.toward(goal, wanted, gripper, slow if far < 0.05 else 1.0)
+
+    def over(
+        self,
+        goal: ArrayLike,
+        pose: float | NDArray | None,
+        gripper: float,
+        carried: str | None = None,
+        near: float = 0.012,
+    ) -> Iterator[NDArray]:
+        """Travel at a safe height to where ``goal`` can be reached by a straight path down."""
+        goal = np.asarray(goal, dtype=np.float64)
+        headway = Headway()
+        wanted = down_at(pose) if isinstance(pose, int | float) else pose
+        while True:
+            here, rotation = self.world.ee_pose()
+            far = float(np.hypot(*(goal - here)[:2]))
+            turn = 0.0
+            if wanted is not None:
+                turn = float(np.linalg.norm(rotation_vector(wanted @ rotation.T)))
+            if far < near and turn < 0.25:
+                return
+            if headway.lost(far + 0.1 * turn):
+                raise StuckError("no headway while travelling")
+            below = self.hangs_below(carried)
+            aim = goal.copy()
+            aim[2] = max(goal[2], self.clearance(here, goal, carried, below + 0.03))
+            missing = max(0.0, aim[2] - here[2] - 0.02)
+            brake = float(np.clip(1 - missing / 0.05, 0.08, 1))
+            yield self.toward(aim, wanted, gripper, 1.0, brake)
+
+    def hangs_below(self, carried: str | None) -> float:
+        """How far what is carried, or the fingers, reach below the hand's site, m."""
+        if carried is None:
+            return FINGERS_BELOW_SITE
+        bottom = object_box(self.world, carried).bottom
+        return float(self.world.ee_pose()[0][2] - bottom)
+
+    def clearance(
+        self, position: NDArray, goal: NDArray, moving: str | None, below: float
+    ) -> float:
+        """Height at which what hangs ``below`` the site clears all that lies on the way."""
+        height = goal[2] + self.style.travel
+        along = position[:2] + np.linspace(0, 1, 15)[:, None] * (goal[:2] - position[:2])
+        tops = things_on_the_way(self.world, along[:-3], 0.055, moving)
+        palm = things_on_the_way(self.world, along[:-3], HAND_HALF_WIDTH + 0.01, moving)
+        return float(max(height, tops + below, palm - PALM_ABOVE_SITE + 0.015))
+
+    def funnel(
+        self,
+        goal: NDArray,
+        yaw: float | None,
+        gripper: float,
+        travel: float,
+        above: float = 0.0,
+        inner: float = 0.0,
+        outer: float | None = None,
+    ) -> NDArray:
+        """One step toward ``goal`` from above: high when far away, vertical at the end.
+
+        above: height at which the fingers still clear the target, kept until they are over it.
+        """
+        position, _ = self.world.ee_pose()
+        outer = outer or self.style.funnel
+        to_goal = goal - position
+        far = float(np.hypot(*to_goal[:2]))
+        rise = np.sqrt(np.clip((far - 0.003 - inner) / (outer - inner), 0, 1))
+        aim = goal.copy()
+        aim[2] = goal[2] + (travel - goal[2]) * rise
+        aligned = np.clip((far - 0.004) / 0.008, 0, 1)
+        aim[2] = max(aim[2], goal[2] + (above - goal[2]) * aligned)
+        sideways = np.array([-to_goal[1], to_goal[0]]) * self.style.sway
+        aim[:2] += sideways * np.clip((far - 0.05) / 0.1, 0, 1)
+        # Below the funnel, rise before going sideways.
+        missing = max(0.0, aim[2] - position[2] - 0.02)
+        brake = float(np.clip(1 - missing / 0.05, 0.08, 1))
+        close = far < 0.03 and to_goal[2] > -0.05
+        return self.toward(aim, yaw, gripper, self.style.slow if close else 1.0, brake)
+
+
+def down_at(yaw: float) -> NDArray:
+    """Rotation (3, 3) of a hand that points down, turned by yaw; at 0 the fingers open along y."""
+    c, s = np.cos(yaw), np.sin(yaw)
+    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ GRIPPER_DOWN
+
+
+def yaw_of(rotation: NDArray) -> float:
+    """Yaw of a hand that points more or less down."""
+    x = rotation[:, 0]
+    return float(np.arctan2(x[1], x[0]))
+
+
+def rotation_vector(rotation: NDArray) -> NDArray:
+    """Axis times angle (3,) of a rotation below half a turn."""
+    angle = np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1))
+    axis = np.array(
+        [
+            rotation[2, 1] - rotation[1, 2],
+            rotation[0, 2] - rotation[2, 0],
+            rotation[1, 0] - rotation[0, 1],
+        ]
+    )
+    return axis * (0.5 if angle < 1e-6 else angle / (2 * np.sin(angle) + 1e-12))

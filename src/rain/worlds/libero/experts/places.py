@@ -1,0 +1,97 @@
+"""Where a held object is to come to rest, and from which side a place can be entered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from rain.worlds.libero.experts.shapes import object_box
+from rain.worlds.libero.regions import parse_target
+from rain.worlds.libero.world import LiberoWorld
+
+UP = np.array([0.0, 0.0, 1.0])
+NARROW = 1.5
+"""Ratio of its sides from which a place, or an object, has a direction."""
+SLOT = 0.055
+"""m; half the distance between two objects that one script puts onto one open surface."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place that objects are put on or into, base frame.
+
+    centre (3,): where an object's origin comes, m, at the height of the floor; rim: height of the
+    walls about it, m; half (3,): half extents along the axes of the base frame, m; entrance (3,):
+    direction from the centre to outside; inside: LIBERO's relation is ``in``; direction: rad, of
+    its long side, or None.
+    """
+
+    centre: NDArray
+    rim: float
+    half: NDArray
+    entrance: NDArray
+    inside: bool
+    direction: float | None
+
+    @property
+    def from_above(self) -> bool:
+        """Whether an object can be lowered into it."""
+        return bool(self.entrance[2] > 0.5)
+
+
+def find_place(world: LiberoWorld, name: str, slot: float = 0.0) -> Place:
+    """Measure the place as it is now.
+
+    slot: of several objects that one script puts there, which: -1 … 1 about the middle.
+    """
+    target = parse_target(name)
+    if target.site is None:
+        box = object_box(world, target.owner)
+        origin, _ = world.object_pose(target.owner)
+        centre = np.array([*origin[:2], box.bottom + 0.006])
+        half = np.array([box.radius, box.radius, (box.top - box.bottom) / 2])
+        return Place(centre, box.top, half, UP, False, None)
+    inside = target.part is not None and target.part.relation == "in"
+    middle, rotation, size = world.site_pose(target.site)
+    half = np.abs(rotation) @ size
+    centre = np.array([*middle[:2], middle[2] - half[2] if inside else middle[2]])
+    rim = centre[2] if not inside else middle[2] + half[2] + 0.01
+    if target.owner in world.objects():
+        rim = object_box(world, target.owner).top
+    entrance = _entrance(world, target.owner, middle, half) if inside else UP
+    long = int(half[1] > half[0])
+    direction = None
+    if inside and half[long] > NARROW * half[1 - long]:
+        direction = long * np.pi / 2
+    if not inside:
+        centre[long] += slot * SLOT
+    return Place(centre, float(rim), half, entrance, inside, direction)
+
+
+def _entrance(world: LiberoWorld, owner: str, middle: NDArray, half: NDArray) -> NDArray:
+    """The direction with the most room from the middle to the owner's walls; up if it can be."""
+    if owner not in world.env.obj_body_id:
+        return UP
+    walls = set(world.geoms_of(owner).tolist())
+    ways = [UP, -np.eye(3)[0], np.eye(3)[1], -np.eye(3)[1], np.eye(3)[0]]
+    return max(ways, key=lambda way: min(_ray(world, walls, middle, way), 0.3) + 0.01 * way[2])
+
+
+def _ray(world: LiberoWorld, walls: set[int], start: NDArray, way: NDArray) -> float:
+    """Free distance, m, until one of ``walls``."""
+    groups = np.array([1, 0, 0, 0, 0, 0], dtype=np.uint8)
+    geom = np.zeros(1, dtype=np.int32)
+    gone, here = 0.0, start + world.base_position
+    for _ in range(10):
+        step = mujoco.mj_ray(world.model, world.data, here, way, groups, 1, -1, geom)
+        if step < 0:
+            return np.inf
+        gone += step
+        if int(geom[0]) in walls:
+            return gone
+        gone += 0.001
+        here = here + way * (step + 0.001)
+    return gone

@@ -1,0 +1,137 @@
+"""Whether the arm can take a pose, tried on a copy of the simulator's state.
+
+Damped least squares over the arm's seven joints; then MuJoCo's own collision check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from rain.worlds.libero.experts.motion import rotation_vector
+from rain.worlds.libero.regions import body_subtree
+from rain.worlds.libero.world import LiberoWorld
+
+ITERATIONS = 60
+DAMPING = 0.05
+NEAR_POSITION, NEAR_ROTATION = 0.004, 0.03
+"""m, rad; what a solution may miss the pose by."""
+LIMIT_ROOM = 0.08
+"""rad; joints nearer to their limits than this do not count as reached."""
+TOUCHING = -0.001
+
+
+@dataclass(frozen=True)
+class Posture:
+    """A way to take a pose.
+
+    joints (7,): rad; touched: names of what the arm touches there, the target's among them;
+    travel: largest joint's way from where the arm is now, rad.
+    """
+
+    joints: NDArray
+    touched: frozenset[str]
+    travel: float
+
+
+class Reach:
+    """Answers for one world; the world itself is not moved."""
+
+    def __init__(self, world: LiberoWorld) -> None:
+        """Copy what does not change."""
+        self.world = world
+        model = world.model
+        self.data = mujoco.MjData(model)
+        robot = world.env.robots[0]
+        self.qpos = np.asarray(robot._ref_joint_pos_indexes)
+        self.dofs = np.asarray(robot._ref_joint_vel_indexes)
+        self.fingers = np.asarray(robot._ref_gripper_joint_pos_indexes)
+        self.home = np.asarray(robot.init_qpos)
+        self.site = robot.eef_site_id
+        self.body = model.body(robot.robot_model.eef_name).id
+        self.limits = model.jnt_range[[model.dof_jntid[d] for d in self.dofs]]
+        arm = body_subtree(model.body_parentid, model.body("robot0_base").id)
+        self.arm = np.isin(model.geom_bodyid, list(arm))
+        self.names = {
+            body: name
+            for name, root in world.env.obj_body_id.items()
+            for body in body_subtree(model.body_parentid, root)
+        }
+
+    def posture(
+        self,
+        position: NDArray,
+        rotation: NDArray,
+        *,
+        opening: float | None = None,
+        joints: Mapping[int, float] | None = None,
+        start: NDArray | None = None,
+        without: str | None = None,
+    ) -> Posture | None:
+        """Find joints for a pose of the hand in the base frame; ``None`` when there are none.
+
+        opening: finger gap, m, default as now; joints: other joints to set first (qpos address ->
+        value), such as a drawer's; start (7,): where the search begins; without: an object that is
+        carried and so moves along: it is taken out of the way.
+        """
+        model, data = self.world.model, self.data
+        data.qpos[:] = self.world.data.qpos
+        now = data.qpos[self.qpos].copy()
+        if opening is not None:
+            data.qpos[self.fingers] = opening / 2 * np.array([1, -1])
+        for address, value in (joints or {}).items():
+            data.qpos[address] = value
+        if without is not None:
+            joint = self.world.env.objects_dict[without].joints[-1]
+            data.qpos[model.joint(joint).qposadr[0] + 2] += 5.0
+        if start is not None:
+            data.qpos[self.qpos] = start
+        goal = np.asarray(position) + self.world.base_position
+        if not self._solve(goal, rotation):
+            # From where the arm is now the search may run into a limit: begin at its usual place.
+            data.qpos[self.qpos] = self.home
+            if start is not None or not self._solve(goal, rotation):
+                return None
+        mujoco.mj_fwdPosition(model, data)
+        found = data.qpos[self.qpos].copy()
+        return Posture(found, self._touched(), float(np.abs(found - now).max()))
+
+    def _solve(self, position: NDArray, rotation: NDArray) -> bool:
+        model, data = self.world.model, self.data
+        jacobian = np.zeros((6, model.nv))
+        for _ in range(ITERATIONS):
+            mujoco.mj_kinematics(model, data)
+            mujoco.mj_comPos(model, data)
+            error = np.concatenate([
+                position - data.site_xpos[self.site],
+                rotation_vector(rotation @ data.xmat[self.body].reshape(3, 3).T),
+            ])  # fmt: skip
+            if (
+                np.linalg.norm(error[:3]) < NEAR_POSITION
+                and np.linalg.norm(error[3:]) < NEAR_ROTATION
+            ):
+                q = data.qpos[self.qpos]
+                return bool(
+                    (q > self.limits[:, 0] + LIMIT_ROOM).all()
+                    and (q < self.limits[:, 1] - LIMIT_ROOM).all()
+                )
+            mujoco.mj_jacSite(model, data, jacobian[:3], jacobian[3:], self.site)
+            j = jacobian[:, self.dofs]
+            step = j.T @ np.linalg.solve(j @ j.T + DAMPING**2 * np.eye(6), error)
+            q = data.qpos[self.qpos] + np.clip(step, -0.3, 0.3)
+            data.qpos[self.qpos] = np.clip(q, *self.limits.T)
+        return False
+
+    def _touched(self) -> frozenset[str]:
+        model, touched = self.world.model, set()
+        for contact in self.data.contact:
+            if contact.dist > TOUCHING or self.arm[contact.geom1] == self.arm[contact.geom2]:
+                continue
+            other = contact.geom2 if self.arm[contact.geom1] else contact.geom1
+            body = int(model.geom_bodyid[other])
+            touched.add(self.names.get(body, model.body(body).name))
+        return frozenset(touched)
