@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,12 @@ from rain.worlds.libero.experts.shapes import Box, object_box
 from rain.worlds.libero.world import LiberoWorld
 
 FULLY_OPEN = 0.08
-LIFT_ROOM = 0.07
-"""m above the grasp at which the hand must have room too."""
+LIFT_ROOM = (0.16, 0.07, 0.0)
+"""m above the grasp at which the hand must have room, on its way down."""
+ASIDE = ((0.0, 0.0), (0.012, 0.0), (-0.012, 0.0), (0.0, 0.012), (0.0, -0.012))
+"""m by which the hand may miss its path while it comes down."""
+LEANS = (0.0, 0.4, -0.4, 0.7, -0.7)
+"""rad; how far the hand leans where something hangs over what it takes by the rim."""
 
 GRASP_ABOVE_ORIGIN = {
     "cream_cheese": 0.004,
@@ -65,7 +69,7 @@ def _about(angle: float) -> tuple[float, ...]:
 
 ROUND = tuple(np.deg2rad(range(0, 180, 30)))
 RIMS = {
-    "akita_black_bowl": Rim(0.046, 0.030, tuple(np.deg2rad(range(0, 360, 30)))),
+    "akita_black_bowl": Rim(0.046, 0.030, tuple(np.deg2rad(range(0, 360, 15)))),
     "porcelain_mug": Rim(0.056, 0.092, _about(0.0)),
     "white_yellow_mug": Rim(0.060, 0.088, _about(np.pi)),
 }
@@ -82,12 +86,12 @@ SPOTS = {
 class Grasp:
     """A way to take an object from above.
 
-    local (3,): where the hand's site comes, in the object's frame, m; yaw: of the hand, rad;
-    cost: the lower the better; crowding: how far neighbours reach into the hand's room, m.
+    local (3,): where the hand's site comes, in the object's frame, m; pose (3, 3): rotation of the
+    hand; cost: the lower the better; crowding: how far neighbours reach into its room, m.
     """
 
     local: NDArray
-    yaw: float
+    pose: NDArray
     cost: float
     crowding: float = 0.0
 
@@ -126,16 +130,30 @@ def choose_grasp(
         raise RainError(f"no known grasp for {category_of(name)}")
     origin, rotation = world.object_pose(name)
     found = sorted(_candidates(world, name), key=lambda grasp: grasp.cost)
-    free = [g for g in found if _free(reach, origin + rotation @ g.local, g.yaw, name)] or found
-    return next((grasp for grasp in free if suits(grasp)), free[0])
+    for aside in (ASIDE, ASIDE[:1]):
+        free = []
+        for grasp in found:
+            if _free(reach, origin + rotation @ grasp.local, grasp.pose, name, aside):
+                if suits(grasp):
+                    return grasp
+                free.append(grasp)
+        if free:
+            return free[0]
+    return found[0]
 
 
-def _free(reach: Reach, point: NDArray, yaw: float, name: str) -> bool:
-    high = reach.posture(point + [0, 0, LIFT_ROOM], down_at(yaw), opening=FULLY_OPEN)
-    if high is None or high.touched:
-        return False
-    low = reach.posture(point, down_at(yaw), opening=FULLY_OPEN, start=high.joints)
-    return low is not None and low.touched <= {name}
+def _free(
+    reach: Reach, point: NDArray, pose: NDArray, name: str, asides: Sequence[tuple[float, float]]
+) -> bool:
+    joints = None
+    for height in LIFT_ROOM:
+        for aside in asides if height else asides[:1]:
+            there = point + [*aside, height]
+            posture = reach.posture(there, pose, opening=FULLY_OPEN, start=joints)
+            if posture is None or not posture.touched <= (frozenset() if height else {name}):
+                return False
+            joints = posture.joints
+    return True
 
 
 def _candidates(world: LiberoWorld, name: str) -> Iterator[Grasp]:
@@ -156,7 +174,14 @@ def _candidates(world: LiberoWorld, name: str) -> Iterator[Grasp]:
         yaw = nearest_yaw(heading + axis + np.pi / 2, 0.5 * now)
         point = origin + rotation @ local
         cost = abs(yaw - 0.5 * now) + 3.0 * float(np.hypot(*(point - hand)[:2]))
-        yield Grasp(local, yaw, cost)
+        for lean in LEANS:
+            yield Grasp(local, leaning(yaw, lean), cost + 2.0 * abs(lean))
+
+
+def leaning(yaw: float, lean: float) -> NDArray:
+    """Rotation (3, 3) of a hand turned by yaw that leans about the axis of its fingers, rad."""
+    c, s = np.cos(lean), np.sin(lean)
+    return down_at(yaw) @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
 
 
 def nearest_yaw(yaw: float, reference: float) -> float:
@@ -182,7 +207,9 @@ def choose_pinch(world: LiberoWorld, name: str) -> Grasp:
                 crowding = _crowding(box, box.centre + part * along, yaw, others)
                 cost = abs(yaw) + abs(turn) + abs(part) + 60 * crowding
                 point = np.array([*(box.centre + part * along), height])
-                candidates.append(Grasp(rotation.T @ (point - origin), yaw, cost, crowding))
+                candidates.append(
+                    Grasp(rotation.T @ (point - origin), down_at(yaw), cost, crowding)
+                )
     return min(candidates, key=lambda candidate: candidate.cost)
 
 

@@ -16,7 +16,7 @@ from rain.worlds.libero.regions import body_subtree, parse_target
 from rain.worlds.libero.world import LiberoWorld
 
 DOWN = np.array([0.0, 0.0, -1.0])
-PULL = 0.152
+PULL = 0.157
 """m that a drawer is pulled; LIBERO calls it open from 0.14 on."""
 SHUT = 0.0015
 """m or rad past closed; LIBERO asks for more than zero of a drawer."""
@@ -249,7 +249,7 @@ def turn_on(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
     part = find_mechanism(world, name)
     top = part.anchor + [-0.006, 0.001, 0.038]
     yaw, end = 0.0, 0.75
-    yield from hand.over(top + [0, 0, 0.06], yaw, OPEN, None)
+    yield from hand.over(top + [0, 0, 0.08], yaw, OPEN)
     yield from hand.straight(top, yaw, OPEN, slow=hand.style.slow)
     yield from hand.hold(10, CLOSED, down_at(yaw))
     headway = Headway(40, least=0.01)

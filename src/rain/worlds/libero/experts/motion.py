@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rain.worlds.libero.experts.shapes import object_box, things_on_the_way
+from rain.worlds.libero.experts.shapes import fixture_boxes, object_box, things_on_the_way
 from rain.worlds.libero.world import LiberoWorld
 
 OPEN, CLOSED = -1.0, 1.0
@@ -135,21 +135,31 @@ class Hand:
         near: float = 0.006,
         angle: float = 0.06,
         patience: int = 30,
+        enough: float = 0.0,
     ) -> Iterator[NDArray]:
-        """Go straight to a pose; StuckError when it cannot be reached."""
+        """Go straight to a pose; StuckError when it cannot be reached within ``enough`` m."""
+        goal = np.asarray(goal, dtype=np.float64)
         headway = Headway(patience)
         wanted = down_at(pose) if isinstance(pose, int | float) else pose
+        line = goal - self.world.ee_pose()[0]
+        line = line / max(np.linalg.norm(line), 1e-9)
+        if wanted is not None and line @ wanted[:, 2] > 0.75:
+            line = wanted[:, 2]  # it comes down on the goal as the fingers point
         while True:
             here, rotation = self.world.ee_pose()
-            far = float(np.linalg.norm(np.asarray(goal) - here))
+            far = float(np.linalg.norm(goal - here))
             turn = 0.0
             if wanted is not None:
                 turn = float(np.linalg.norm(rotation_vector(wanted @ rotation.T)))
             if far < near and turn < angle:
                 return
             if headway.lost(far + 0.1 * turn):
+                if far < enough:
+                    return
                 raise StuckError("no headway on a straight path")
-            yield self.toward(goal, wanted, gripper, slow if far < 0.05 else 1.0)
+            yield self.toward(
+                _along(line, here, goal), wanted, gripper, slow if far < 0.06 else 1.0
+            )
 
     def over(
         self,
@@ -197,10 +207,21 @@ class Hand:
         palm = things_on_the_way(self.world, along[:-3], HAND_HALF_WIDTH + 0.01, moving)
         return float(max(height, tops + below, palm - PALM_ABOVE_SITE + 0.015))
 
+    def _room(self, position: NDArray, goal: NDArray) -> float:
+        """Distance from the goal, m, along the path to it, without a fixture under the hand."""
+        path = goal[:2] + np.linspace(0, 1, 21)[:, None] * (position[:2] - goal[:2])
+        low, high = fixture_boxes(self.world)
+        tall = high[:, 2] > goal[2]
+        outside = np.maximum(low[tall, None, :2] - path, path - high[tall, None, :2])
+        near = (np.hypot(*np.maximum(outside, 0).transpose(2, 0, 1)) < 0.045).any(axis=0)
+        if not near.any():
+            return np.inf
+        return float(np.hypot(*(path[int(np.argmax(near))] - goal[:2])))
+
     def funnel(
         self,
         goal: NDArray,
-        yaw: float | None,
+        pose: float | NDArray | None,
         gripper: float,
         travel: float,
         above: float = 0.0,
@@ -213,6 +234,9 @@ class Hand:
         """
         position, _ = self.world.ee_pose()
         outer = outer or self.style.funnel
+        room = self._room(position, goal)
+        tight = room < 0.05
+        outer = max(min(outer, room), inner + 0.03)
         to_goal = goal - position
         far = float(np.hypot(*to_goal[:2]))
         rise = np.sqrt(np.clip((far - 0.003 - inner) / (outer - inner), 0, 1))
@@ -225,14 +249,30 @@ class Hand:
         # Below the funnel, rise before going sideways.
         missing = max(0.0, aim[2] - position[2] - 0.02)
         brake = float(np.clip(1 - missing / 0.05, 0.08, 1))
+        if tight and far < 0.05:  # fast vertical motion pushes the hand 1 to 1.5 cm aside
+            aim[2] = max(aim[2], position[2] - 0.012)
         close = far < 0.03 and to_goal[2] > -0.05
-        return self.toward(aim, yaw, gripper, self.style.slow if close else 1.0, brake)
+        return self.toward(aim, pose, gripper, self.style.slow if close else 1.0, brake)
+
+
+def _along(line: NDArray, here: NDArray, goal: NDArray) -> NDArray:
+    """Where to aim to reach ``goal`` along a direction: beside it, go back onto the line first."""
+    ahead = (goal - here) @ line
+    beside = goal - here - ahead * line
+    off = float(np.linalg.norm(beside))
+    return here + beside + line * ahead * float(np.clip(1 - (off - 0.004) / 0.01, 0.02, 1))
 
 
 def down_at(yaw: float) -> NDArray:
     """Rotation (3, 3) of a hand that points down, turned by yaw; at 0 the fingers open along y."""
     c, s = np.cos(yaw), np.sin(yaw)
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ GRIPPER_DOWN
+
+
+def turned(rotation: NDArray, yaw: float) -> NDArray:
+    """A rotation (3, 3) turned further about the vertical, rad."""
+    c, s = np.cos(yaw), np.sin(yaw)
+    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ rotation
 
 
 def yaw_of(rotation: NDArray) -> float:

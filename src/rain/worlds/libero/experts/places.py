@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.worlds.libero.experts.shapes import object_box
+from rain.worlds.libero.experts.shapes import free_way, object_box
 from rain.worlds.libero.regions import parse_target
 from rain.worlds.libero.world import LiberoWorld
 
 UP = np.array([0.0, 0.0, 1.0])
 NARROW = 1.5
 """Ratio of its sides from which a place, or an object, has a direction."""
+HAND_ROOM = 0.075
+"""m about a point that the open fingers and what they hold need."""
 SLOT = 0.055
 """m; half the distance between two objects that one script puts onto one open surface."""
 
@@ -42,10 +43,11 @@ class Place:
         return bool(self.entrance[2] > 0.5)
 
 
-def find_place(world: LiberoWorld, name: str, slot: float = 0.0) -> Place:
+def find_place(world: LiberoWorld, name: str, slot: float = 0.0, held: str | None = None) -> Place:
     """Measure the place as it is now.
 
-    slot: of several objects that one script puts there, which: -1 … 1 about the middle.
+    slot: of several objects that one script puts there, which: -1 … 1 about the middle; held: what
+    is to come there, which looks for room beside others on an open surface.
     """
     target = parse_target(name)
     if target.site is None:
@@ -61,6 +63,8 @@ def find_place(world: LiberoWorld, name: str, slot: float = 0.0) -> Place:
     rim = centre[2] if not inside else middle[2] + half[2] + 0.01
     if target.owner in world.objects():
         rim = object_box(world, target.owner).top
+    if target.owner not in world.env.obj_body_id:
+        centre[2] = rim = _surface(world, middle)
     entrance = _entrance(world, target.owner, middle, half) if inside else UP
     long = int(half[1] > half[0])
     direction = None
@@ -68,7 +72,20 @@ def find_place(world: LiberoWorld, name: str, slot: float = 0.0) -> Place:
         direction = long * np.pi / 2
     if not inside:
         centre[long] += slot * SLOT
+        if held is not None and not slot:
+            centre[:2] = _roomy(world, centre[:2], half[:2], held)
     return Place(centre, float(rim), half, entrance, inside, direction)
+
+
+def _roomy(world: LiberoWorld, middle: NDArray, half: NDArray, held: str) -> NDArray:
+    """A point (2,) of an open surface near its middle with room for the hand, m."""
+    steps = np.linspace(-0.7, 0.7, 7)
+    points = middle + np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2) * half
+    cost = np.hypot(*(points - middle).T)
+    for name in world.objects():
+        if name != held:
+            cost += 4 * np.maximum(HAND_ROOM - object_box(world, name).distance(points), 0)
+    return points[int(np.argmin(cost))]
 
 
 def _entrance(world: LiberoWorld, owner: str, middle: NDArray, half: NDArray) -> NDArray:
@@ -77,21 +94,21 @@ def _entrance(world: LiberoWorld, owner: str, middle: NDArray, half: NDArray) ->
         return UP
     walls = set(world.geoms_of(owner).tolist())
     ways = [UP, -np.eye(3)[0], np.eye(3)[1], -np.eye(3)[1], np.eye(3)[0]]
-    return max(ways, key=lambda way: min(_ray(world, walls, middle, way), 0.3) + 0.01 * way[2])
+
+    def room(way: NDArray) -> float:
+        return min(free_way(world, walls.__contains__, middle, way), 0.3) + 0.01 * way[2]
+
+    return max(ways, key=room)
 
 
-def _ray(world: LiberoWorld, walls: set[int], start: NDArray, way: NDArray) -> float:
-    """Free distance, m, until one of ``walls``."""
-    groups = np.array([1, 0, 0, 0, 0, 0], dtype=np.uint8)
-    geom = np.zeros(1, dtype=np.int32)
-    gone, here = 0.0, start + world.base_position
-    for _ in range(10):
-        step = mujoco.mj_ray(world.model, world.data, here, way, groups, 1, -1, geom)
-        if step < 0:
-            return np.inf
-        gone += step
-        if int(geom[0]) in walls:
-            return gone
-        gone += 0.001
-        here = here + way * (step + 0.001)
-    return gone
+def _surface(world: LiberoWorld, middle: NDArray) -> float:
+    """Height, m, of the table at a region of it, which LIBERO declares a little off."""
+    model = world.model
+    things = {int(g) for name in world.env.obj_body_id for g in world.geoms_of(name)}
+
+    def table(geom: int) -> bool:
+        body = model.body(int(model.geom_bodyid[geom])).name
+        return geom not in things and not body.startswith(("robot0", "gripper0", "mount0"))
+
+    above = middle + [0, 0, 0.5]
+    return float(above[2] - free_way(world, table, above, -UP))

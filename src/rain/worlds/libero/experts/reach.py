@@ -23,6 +23,8 @@ NEAR_POSITION, NEAR_ROTATION = 0.004, 0.03
 LIMIT_ROOM = 0.08
 """rad; joints nearer to their limits than this do not count as reached."""
 TOUCHING = -0.001
+COMFORT = (0.33, 0.755)
+"""m from the base, horizontally: nearer or further the arm arrives tilted, or not at all."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class Reach:
         value), such as a drawer's; start (7,): where the search begins; without: an object that is
         carried and so moves along: it is taken out of the way.
         """
+        if not COMFORT[0] < float(np.hypot(*position[:2])) < COMFORT[1]:
+            return None
         model, data = self.world.model, self.data
         data.qpos[:] = self.world.data.qpos
         now = data.qpos[self.qpos].copy()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,6 +55,46 @@ def things_on_the_way(
     outside = np.maximum(low[:, None, :2] - path, path - high[:, None, :2])
     near = (np.hypot(*np.maximum(outside, 0).transpose(2, 0, 1)) < margin).any(axis=1)
     return float(max(top, high[near, 2].max(initial=-np.inf)))
+
+
+def overhang(world: LiberoWorld, name: str, margin: float = 0.015) -> NDArray | None:
+    """Horizontal direction (3,) out from under a fixture's part above an object; else None."""
+    box = object_box(world, name)
+    fixtures = set(world.fixture_geoms().tolist())
+    angles = np.arange(12) * np.pi / 6
+    ways = np.stack([np.cos(angles), np.sin(angles), np.zeros(12)], axis=1)
+    start = np.array([*box.centre, box.top + 0.002])
+    covered = [
+        way
+        for way in ways
+        if free_way(
+            world, fixtures.__contains__, start + way * (box.half.max() + margin), np.eye(3)[2]
+        )
+        < 0.25
+    ]
+    if not covered:
+        return None
+    away = -np.mean(covered, axis=0)
+    return away / max(float(np.linalg.norm(away)), 1e-6)
+
+
+def free_way(
+    world: LiberoWorld, stops: Callable[[int], bool], start: NDArray, way: NDArray
+) -> float:
+    """Free distance, m, until a solid geom at which it ``stops``."""
+    groups = np.array([1, 0, 0, 0, 0, 0], dtype=np.uint8)
+    geom = np.zeros(1, dtype=np.int32)
+    gone, here = 0.0, start + world.base_position
+    for _ in range(30):
+        step = mujoco.mj_ray(world.model, world.data, here, way, groups, 1, -1, geom)
+        if step < 0:
+            return np.inf
+        gone += step
+        if stops(int(geom[0])):
+            return gone
+        gone += 0.001
+        here = here + way * (step + 0.001)
+    return gone
 
 
 def fixture_boxes(world: LiberoWorld) -> tuple[NDArray, NDArray]:

@@ -25,12 +25,19 @@ from rain.worlds.libero.experts.motion import (
     StuckError,
     Style,
     down_at,
+    rotation_vector,
+    turned,
     yaw_of,
 )
 from rain.worlds.libero.experts.places import NARROW, Place, find_place
 from rain.worlds.libero.experts.reach import Reach
-from rain.worlds.libero.experts.shapes import object_box
+from rain.worlds.libero.experts.shapes import object_box, overhang
 from rain.worlds.libero.world import LIFTED, LiberoWorld
+
+NEAR_ENOUGH = 0.02
+"""m from where an object should come at which it is let go when a rim keeps it from there."""
+UPRIGHT = -0.96
+"""z of the hand's own z axis from which on it leans on purpose."""
 
 
 class Skills:
@@ -75,21 +82,33 @@ class Skills:
         rest = float(self.world.object_pose(name)[0][2])
         while True:
             grasp = choose_grasp(self.world, self.reach, name, self._suits(name, following))
-            yaw = grasp.yaw + self.style.twist
-            yield from self._reach_grasp(name, grasp, yaw)
-            yield from self._close()
+            pose = turned(grasp.pose, self.style.twist)
+            yield from self._reach_grasp(name, grasp, pose)
+            yield from self._close(pose)
             if name not in self.world.touched_by_both_fingers():
                 yield from self.open_hand()
                 continue
-            start = self.world.ee_pose()[0]
-            for _ in range(40):
-                risen = self.world.object_pose(name)[0][2] - rest
-                if risen >= LIFTED:
-                    return
-                if name not in self.world.touched_by_both_fingers():
-                    break
-                yield self.hand.toward(start + [0, 0, LIFTED + 0.04], yaw, CLOSED)
+            yield from self._lift(name, pose, rest)
+            if self.world.object_pose(name)[0][2] - rest >= LIFTED:
+                return
             yield from self.open_hand()
+
+    def _lift(self, name: str, pose: NDArray, rest: float) -> Iterator[NDArray]:
+        """Lift what is held, out from under an open drawer first; stop when it is lost."""
+        start = self.world.ee_pose()[0]
+        for _ in range(70):
+            if self.world.object_pose(name)[0][2] - rest >= LIFTED:
+                return
+            if name not in self.world.touched_by_both_fingers():
+                return
+            aside = overhang(self.world, name)
+            if aside is None:
+                aim = np.array([*self.world.ee_pose()[0][:2], start[2] + LIFTED + 0.04])
+                yield self.hand.toward(aim, pose, CLOSED)
+            else:
+                here = self.world.ee_pose()[0]
+                aim = np.array([*(here + 0.06 * aside)[:2], start[2] + 0.012])
+                yield self.hand.toward(aim, pose, CLOSED, slow=0.7)
 
     def _suits(self, name: str, following: Subtask | None) -> Suits:
         """Say of a grasp whether the hand can bring the object to its place and let go there."""
@@ -103,16 +122,17 @@ class Skills:
             offset = rotation @ grasp.local
             if not place.from_above:
                 side = float(np.hypot(*offset[:2]))
-                return float(offset @ place.entrance) > 0.8 * side > 0.02
+                leans_in = float(-grasp.pose[:, 2] @ place.entrance) > 0.3
+                return leans_in and float(offset @ place.entrance) > 0.8 * side > 0.02
             if place.direction is not None:
                 return True
             point = place.centre + offset + [0, 0, height]
-            posture = self.reach.posture(point, down_at(grasp.yaw), without=name, opening=0.06)
+            posture = self.reach.posture(point, grasp.pose, without=name, opening=0.06)
             return posture is not None and not posture.touched
 
         return suits
 
-    def _reach_grasp(self, name: str, grasp: Grasp, yaw: float) -> Iterator[NDArray]:
+    def _reach_grasp(self, name: str, grasp: Grasp, pose: NDArray) -> Iterator[NDArray]:
         """Come down on the object; done within 5 mm sideways and 7 mm in height."""
         headway = Headway()
         while True:
@@ -125,9 +145,9 @@ class Skills:
                 raise StuckError(f"no headway towards {name}")
             clear = self.hand.clearance(position, goal, name, FINGERS_BELOW_SITE + 0.02)
             above = object_box(self.world, name).top + FINGERS_BELOW_SITE + 0.008
-            yield self.hand.funnel(goal, yaw, OPEN, clear, above)
+            yield self.hand.funnel(goal, pose, OPEN, clear, above)
 
-    def _close(self) -> Iterator[NDArray]:
+    def _close(self, pose: NDArray) -> Iterator[NDArray]:
         """Hold still until the fingers stop: thin parts take 11 to 13 steps."""
         target, before = self.world.ee_pose()[0], np.inf
         for step in range(20):
@@ -135,7 +155,7 @@ class Skills:
             if step >= 5 and before - opening < 0.0008:
                 return
             before = opening
-            yield self.hand.toward(target, None, CLOSED)
+            yield self.hand.toward(target, pose, CLOSED)
 
     def open_hand(self) -> Iterator[NDArray]:
         """Open and rise a little."""
@@ -150,44 +170,47 @@ class Skills:
         held = self.world.touched_by_both_fingers()
         if not held:
             return
-        place = find_place(self.world, name, slot)
+        place = find_place(self.world, name, slot, held[0])
         if not place.from_above:
             yield from self._insert(held[0], name)
             return
         yield from self._carry(held[0], name, slot)
-        target = self.world.ee_pose()[0]
+        target, now = self.world.ee_pose()
+        pose = now if now[2, 2] > UPRIGHT else None
         for _ in range(7):
-            yield self.hand.toward(target, None, OPEN)
+            yield self.hand.toward(target, pose, OPEN)
         for _ in range(10):
-            yield self.hand.toward(target + [0, 0, 0.10], None, OPEN, slow=0.7)
+            yield self.hand.toward(target + [0, 0, 0.10], pose, OPEN, slow=0.7)
 
     def _carry(self, held: str, name: str, slot: float) -> Iterator[NDArray]:
         """Bring the held object above the place; stop early when it is lost."""
         headway = Headway()
-        yaw = self._carried_yaw(held, find_place(self.world, name, slot))
+        pose = self._carried_pose(held, find_place(self.world, name, slot, held))
         while held in self.world.touched_by_both_fingers():
-            place = find_place(self.world, name, slot)
+            place = find_place(self.world, name, slot, held)
             goal, below = self._release_point(held, place)
             position, rotation = self.world.ee_pose()
             error = goal - position
-            turned = yaw is None or abs(yaw_of(rotation) - yaw) < 0.06
-            if np.hypot(*error[:2]) < 0.010 and error[2] > -0.012 and turned:
+            turn = float(np.linalg.norm(rotation_vector(pose @ rotation.T)))
+            if np.hypot(*error[:2]) < 0.010 and error[2] > -0.012 and turn < 0.1:
                 return
             if headway.lost(float(np.linalg.norm(error))):
+                if np.hypot(*error[:2]) < NEAR_ENOUGH and abs(error[2]) < 0.03:
+                    return
                 raise StuckError(f"no headway towards {name}")
             clear = self.hand.clearance(position, goal, held, below + 0.03)
             clear = max(place.rim + below + 0.03, clear)
-            yield self.hand.funnel(goal, yaw, CLOSED, clear, inner=0.02, outer=0.07)
+            yield self.hand.funnel(goal, pose, CLOSED, clear, inner=0.01, outer=0.06)
 
-    def _carried_yaw(self, held: str, place: Place) -> float | None:
-        """Yaw of the hand at which a long object lies along a narrow place."""
+    def _carried_pose(self, held: str, place: Place) -> NDArray:
+        """Rotation (3, 3) of the hand at the place: as it is, or with a long object along it."""
+        now = self.world.ee_pose()[1]
         box = object_box(self.world, held)
         long = int(np.argmax(box.half))
         if place.direction is None or box.half[long] < NARROW * box.half[1 - long]:
-            return None
-        now = yaw_of(self.world.ee_pose()[1])
-        lies = np.arctan2(*box.axes[long][::-1])
-        return nearest_yaw(now + place.direction - lies, 0.0)
+            return now if now[2, 2] > UPRIGHT else down_at(yaw_of(now))
+        lies = float(np.arctan2(*box.axes[long][::-1]))
+        return down_at(nearest_yaw(yaw_of(now) + place.direction - lies, 0.0))
 
     def _release_point(self, held: str, place: Place) -> tuple[NDArray, float]:
         """Where to open (3,), and how far the held object hangs below the hand, m."""
@@ -209,12 +232,13 @@ class Skills:
         inside = place.centre + offset
         inside[2] = place.centre[2] + below + 0.012
         edge = float(np.abs(place.half @ np.abs(place.entrance)))
-        inside += place.entrance * (edge - 0.010)
+        inside += place.entrance * (edge - 0.025)
         outside = inside + place.entrance * 0.16
-        yaw = yaw_of(rotation)
-        yield from self.hand.over(outside, yaw, CLOSED, held)
-        yield from self.hand.straight(outside, yaw, CLOSED, near=0.012)
-        yield from self.hand.straight(inside, yaw, CLOSED, slow=self.style.slow, near=0.010)
-        yield from self.hand.hold(8, OPEN)
-        yield from self.hand.retreat(place.entrance * 0.15, OPEN, steps=16)
+        yield from self.hand.over(outside, rotation, CLOSED, held)
+        yield from self.hand.straight(outside, rotation, CLOSED, near=0.012)
+        yield from self.hand.straight(
+            inside, rotation, CLOSED, slow=self.style.slow, near=0.010, patience=12, enough=0.02
+        )
+        yield from self.hand.hold(8, OPEN, rotation)
+        yield from self.hand.retreat(place.entrance * 0.15, OPEN, steps=16, pose=rotation)
         yield from self.hand.retreat([0, 0, 0.12], OPEN)
