@@ -18,6 +18,7 @@ from rain.worlds.libero.world import LiberoWorld
 DOWN = np.array([0.0, 0.0, -1.0])
 PULL = 0.157
 """m that a drawer is pulled; LIBERO calls it open from 0.14 on."""
+FULLY_OPEN = 0.08
 SHUT = 0.0015
 """m or rad past closed; LIBERO asks for more than zero of a drawer."""
 
@@ -122,7 +123,9 @@ def _handle_pose(
             pose = facing(approach, sign * part.along)
             for shift in (0.0, 0.015, -0.015):
                 offset = part.along * shift
-                postures = _along_the_way(reach, part, pose, part.handle + offset, out, (0.0, PULL))
+                postures = _along_the_way(
+                    reach, part, pose, part.handle + offset, out, (0.0, PULL), FULLY_OPEN
+                )
                 if postures is None:
                     continue
                 cost = postures[0].travel + 0.5 * abs(float(tilt) - 1.4) + 5 * abs(shift)
@@ -140,13 +143,17 @@ def _along_the_way(
     handle: NDArray,
     out: NDArray,
     opened: tuple[float, ...],
+    gap: float,
 ) -> list[Posture] | None:
-    """Postures with the drawer open by each of ``opened`` m; None where one is not free."""
+    """Postures with the drawer open by each of ``opened`` m; None where one is not free.
+
+    gap: between the fingers, m.
+    """
     postures: list[Posture] = []
     for amount in opened:
         start = postures[-1].joints if postures else None
         posture = reach.posture(
-            handle + out * (amount + part.value), pose, opening=0.08, start=start,
+            handle + out * (amount + part.value), pose, opening=gap, start=start,
             joints={part.qpos: -amount},
         )  # fmt: skip
         owner = reach.names.get(int(_body_of(reach.world, part)), "")
@@ -200,7 +207,9 @@ def _push_pose(reach: Reach, part: Mechanism, out: NDArray) -> tuple[NDArray, ND
                 for shift in (0.0, 0.03, -0.03, 0.06, -0.06):
                     offset = part.along * shift + out * 0.022
                     ways = (max(-part.value, 0.01), 0.0)
-                    postures = _along_the_way(reach, part, pose, part.handle + offset, out, ways)
+                    postures = _along_the_way(
+                        reach, part, pose, part.handle + offset, out, ways, 0.0
+                    )
                     if postures is None:
                         continue
                     cost = postures[0].travel + abs(float(tilt) - 0.8) + 5 * abs(shift)

@@ -195,7 +195,8 @@ class Skills:
             if np.hypot(*error[:2]) < 0.010 and error[2] > -0.012 and turn < 0.1:
                 return
             if headway.lost(float(np.linalg.norm(error))):
-                if np.hypot(*error[:2]) < NEAR_ENOUGH and abs(error[2]) < 0.03:
+                lowest = -0.10 if place.inside else -0.03
+                if np.hypot(*error[:2]) < NEAR_ENOUGH and lowest < error[2] < 0.03:
                     return
                 raise StuckError(f"no headway towards {name}")
             clear = self.hand.clearance(position, goal, held, below + 0.03)
