@@ -6,6 +6,7 @@ import pytest
 from rain.types import ActionChunk, Observation, Plan, Prediction, Progress, RainError
 from rain.worlds.libero import LiberoWorld
 from rain.worlds.libero.experts.demonstrate import Demonstration, ExpertConfig, Failure, demonstrate
+from rain.worlds.libero.experts.grasps import choose_pinch
 from rain.worlds.libero.experts.layouts import (
     HELD_OUT_TOLERANCE,
     LayoutMix,
@@ -13,8 +14,8 @@ from rain.worlds.libero.experts.layouts import (
     held_out_task,
     sample_layout,
 )
+from rain.worlds.libero.experts.motion import down_at, rotation_vector, yaw_of
 from rain.worlds.libero.experts.shapes import object_box
-from rain.worlds.libero.experts.skills import choose_pinch, down_at, rotation_vector, yaw_of
 from rain.worlds.libero.world import libero_conventions
 
 
@@ -127,7 +128,7 @@ def test_hand_pinches_the_thin_side(libero_world: LiberoWorld) -> None:
     for turned in (0.0, 0.5, 0.5):  # each turns it further
         libero_world.place_object("butter_1", xy, turned)
         box = object_box(libero_world, "butter_1")
-        fingers = down_at(choose_pinch(libero_world, "butter_1").yaw)[:2, 1]
+        fingers = choose_pinch(libero_world, "butter_1").pose[:2, 1]
         # The hand may lean a little to turn less, never so far as to span the long side.
         assert abs(fingers @ box.axes[int(np.argmin(box.half))]) > np.cos(0.25)
 

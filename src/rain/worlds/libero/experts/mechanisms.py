@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +18,8 @@ DOWN = np.array([0.0, 0.0, -1.0])
 PULL = 0.157
 """m that a drawer is pulled; LIBERO calls it open from 0.14 on."""
 FULLY_OPEN = 0.08
+SLIDE = 2
+"""MuJoCo's number of the sliding joint's type."""
 SHUT = 0.0015
 """m or rad past closed; LIBERO asks for more than zero of a drawer."""
 
@@ -51,7 +52,7 @@ def find_mechanism(world: LiberoWorld, name: str, out: NDArray | None = None) ->
     if not joints:
         raise RainError(f"{name}: this part does not move")
     joint = joints[0]
-    slides = model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE
+    slides = model.jnt_type[joint] == SLIDE
     axis = data.xaxis[joint].copy()
     anchor = data.xanchor[joint] - world.base_position
     geoms = np.flatnonzero(np.isin(model.geom_bodyid, list(bodies)) & (model.geom_group == 0))

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,6 +44,8 @@ class Reach:
 
     def __init__(self, world: LiberoWorld) -> None:
         """Copy what does not change."""
+        import mujoco  # late: it chooses its GL back end when it is imported
+
         self.world = world
         model = world.model
         self.data = mujoco.MjData(model)
@@ -82,6 +83,8 @@ class Reach:
         """
         if not COMFORT[0] < float(np.hypot(*position[:2])) < COMFORT[1]:
             return None
+        import mujoco
+
         model, data = self.world.model, self.data
         data.qpos[:] = self.world.data.qpos
         now = data.qpos[self.qpos].copy()
@@ -105,6 +108,8 @@ class Reach:
         return Posture(found, self._touched(), float(np.abs(found - now).max()))
 
     def _solve(self, position: NDArray, rotation: NDArray) -> bool:
+        import mujoco
+
         model, data = self.world.model, self.data
         jacobian = np.zeros((6, model.nv))
         for _ in range(ITERATIONS):

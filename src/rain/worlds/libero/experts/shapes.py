@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
@@ -82,6 +81,8 @@ def free_way(
     world: LiberoWorld, stops: Callable[[int], bool], start: NDArray, way: NDArray
 ) -> float:
     """Free distance, m, until a solid geom at which it ``stops``."""
+    import mujoco  # late: it chooses its GL back end when it is imported
+
     groups = np.array([1, 0, 0, 0, 0, 0], dtype=np.uint8)
     geom = np.zeros(1, dtype=np.int32)
     gone, here = 0.0, start + world.base_position
