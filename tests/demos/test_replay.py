@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,15 @@ def test_frames_before_a_disturbance_are_left_out(
     assert len(calm) > len(frames)
     near = [f for f in calm if abs(f - spans[0].interaction) <= 6]
     assert len(near) >= 5
+
+
+def test_a_recording_without_a_frame_to_keep_is_named_not_written(
+    libero_world: LiberoWorld, recorded: Path
+) -> None:
+    (recording,) = read_recordings(recorded)
+    led = dataclasses.replace(recording, disturbed=np.ones_like(recording.disturbed))
+    with pytest.raises(RainError, match="nothing to learn from"):
+        replay(libero_world, led, ReplayConfig())
 
 
 def test_collecting_and_processing_continue_where_they_stopped(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from rain.worlds.libero.experts.layouts import (
 )
 from rain.worlds.libero.experts.motion import down_at, rotation_vector, yaw_of
 from rain.worlds.libero.experts.shapes import object_box
+from rain.worlds.libero.loading import quaternion_product
 from rain.worlds.libero.world import libero_conventions
 
 
@@ -130,6 +131,21 @@ def test_hand_pinches_the_thin_side(libero_world: LiberoWorld) -> None:
         box = object_box(libero_world, "butter_1")
         fingers = choose_pinch(libero_world, "butter_1").pose[:2, 1]
         # The hand may lean a little to turn less, never so far as to span the long side.
+        assert abs(fingers @ box.axes[int(np.argmin(box.half))]) > np.cos(0.25)
+
+
+def test_a_fallen_carton_can_still_be_pinched(libero_world: LiberoWorld) -> None:
+    libero_world.reset(init_state=0)
+    joint = libero_world.env.objects_dict["milk_1"].joints[-1]
+    for axis in range(2):
+        pose = np.array(libero_world.env.sim.data.get_joint_qpos(joint))
+        half_turn = np.zeros(4)
+        half_turn[[0, 1 + axis]] = np.sqrt(0.5)
+        pose[3:] = quaternion_product(half_turn, pose[3:])
+        libero_world.env.sim.data.set_joint_qpos(joint, pose)
+        libero_world.env.sim.forward()
+        box = object_box(libero_world, "milk_1")
+        fingers = choose_pinch(libero_world, "milk_1").pose[:2, 1]
         assert abs(fingers @ box.axes[int(np.argmin(box.half))]) > np.cos(0.25)
 
 

@@ -131,6 +131,8 @@ def replay(world: LiberoWorld, recording: Recording, config: ReplayConfig) -> Ep
     seen = trace(world, recording.states, script)
     spans = annotate(script, seen, recording.actions)
     frames = kept_frames(spans, recording.disturbed, config)
+    if len(frames) == 0:
+        raise RainError("every frame is followed by a disturbance: nothing to learn from")
     targets = list(dict.fromkeys(s.target for s in script.subtasks))
     views = world.conventions.views
     images, regions = [], []

@@ -196,9 +196,10 @@ def choose_pinch(world: LiberoWorld, name: str) -> Grasp:
     others = [object_box(world, other) for other in world.objects() if other != name]
     height = origin[2] + GRASP_ABOVE_ORIGIN[category_of(name)]
     candidates = []
-    for side in GRASP_SIDES.get(category_of(name), (0, 1)):
-        if box.half[side] > box.half.min() * 1.25:
-            continue
+    thin = [side for side in (0, 1) if box.half[side] <= box.half.min() * 1.25]
+    allowed = GRASP_SIDES.get(category_of(name), (0, 1))
+    # A fallen object may have no side that is both thin and allowed: thin it must be.
+    for side in [side for side in thin if side in allowed] or thin:
         along = box.axes[1 - side] * box.half[1 - side]
         angle = np.arctan2(box.axes[side][1], box.axes[side][0]) - np.pi / 2
         for turn in (0.0, -0.2, 0.2):
