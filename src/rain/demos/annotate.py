@@ -11,10 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.types import RainError, Subtask, SubtaskSpan, TaskScript
+from rain.worlds.libero.experts.mechanisms import find_mechanism
 from rain.worlds.libero.world import LIFTED, LiberoWorld
 
 WITHDRAWN = 0.04
 """m; a release is complete when the hand is this far from where it let go."""
+MOVING = 0.004
+"""m or rad; a part or an object that has moved this far is being moved."""
+HELD_STILL = 0.015
+"""m; a hand that has moved less than this since it closed took hold of the part that moves now."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,8 @@ class Trace:
     """What a replay saw at every control step, before its action; L steps.
 
     states float32 (L, 7); rotation (L, 3, 3); heights: object -> (L,) m; held: names touched by
-    both fingers; placed: bool (L, J), whether what subtask j leads to holds.
+    both fingers; placed: bool (L, J), whether what subtask j leads to holds; moved (L, J): how far
+    subtask j has moved its joint (m or rad) or pushed its object (m); 0 for grasp and release.
     """
 
     states: NDArray[np.float32]
@@ -30,11 +36,12 @@ class Trace:
     heights: dict[str, NDArray[np.float64]]
     held: tuple[frozenset[str], ...]
     placed: NDArray[np.bool_]
+    moved: NDArray[np.float64]
 
 
 def trace(world: LiberoWorld, states: NDArray, script: TaskScript) -> Trace:
     """Put the world into every recorded state in turn and look; nothing is rendered."""
-    ee, rotation, held, placed = [], [], [], []
+    ee, rotation, held, placed, moved = [], [], [], [], []
     heights: dict[str, list[float]] = {name: [] for name in world.objects()}
     for state in states:
         world.set_state(state)
@@ -42,6 +49,7 @@ def trace(world: LiberoWorld, states: NDArray, script: TaskScript) -> Trace:
         rotation.append(world.ee_pose()[1])
         held.append(frozenset(world.touched_by_both_fingers()))
         placed.append([_placed(world, script, j) for j in range(len(script.subtasks))])
+        moved.append([_where(world, subtask) for subtask in script.subtasks])
         for name, values in heights.items():
             values.append(float(world.object_pose(name)[0][2]))
     return Trace(
@@ -50,7 +58,17 @@ def trace(world: LiberoWorld, states: NDArray, script: TaskScript) -> Trace:
         {name: np.array(values) for name, values in heights.items()},
         tuple(held),
         np.array(placed),
+        np.linalg.norm(np.array(moved) - np.array(moved)[0], axis=2),
     )
+
+
+def _where(world: LiberoWorld, subtask: Subtask) -> NDArray:
+    """What a subtask moves: the joint's value, or where the pushed object is; (2,)."""
+    if subtask.action_type in ("open", "close", "turn_on"):
+        return np.array([find_mechanism(world, subtask.target).value, 0.0])
+    if subtask.action_type == "push":
+        return world.object_pose(subtask.target.partition("->")[0])[0][:2]
+    return np.zeros(2)
 
 
 def _placed(world: LiberoWorld, script: TaskScript, j: int) -> bool:
@@ -71,7 +89,7 @@ def annotate(script: TaskScript, seen: Trace, actions: NDArray) -> tuple[Subtask
         elif subtask.action_type == "release":
             interaction, end = _release(j, subtask, seen, actions, start)
         else:
-            raise RainError(f"annotation of {subtask} is not built yet")
+            interaction, end = _motion(j, subtask, seen, actions, start)
         spans.append(
             SubtaskSpan(
                 subtask, start, interaction, end,
@@ -107,6 +125,28 @@ def _release(
     if resting is None:
         raise RainError(f"{subtask}: the object never rests at its place")
     return resting  # people's recordings end with the success
+
+
+def _motion(j: int, subtask: Subtask, seen: Trace, actions: NDArray, start: int) -> tuple[int, int]:
+    """Complete when the part or object is where it should be and the hand has withdrawn.
+
+    The interaction is when the part begins to move or, where the hand took hold of it first, when
+    it closed.
+    """
+    began = seen.moved[start, j]
+    moving = np.flatnonzero(np.abs(seen.moved[start:, j] - began) > MOVING)
+    done = np.flatnonzero(seen.placed[start + 1 :, j])
+    if len(moving) == 0 or len(done) == 0:
+        raise RainError(f"{subtask}: it never comes to where it should be")
+    first, reached = start + int(moving[0]), start + 1 + int(done[0])
+    closed = _last_change(actions, start, first + 1, closing=True)
+    since = np.linalg.norm(seen.states[first, :3] - seen.states[closed, :3])
+    interaction = closed if since < HELD_STILL else first
+    for step in range(reached, len(actions)):
+        away = np.linalg.norm(seen.states[step, :3] - seen.states[reached, :3])
+        if away >= WITHDRAWN and seen.placed[step, j]:
+            return interaction, step
+    return interaction, reached  # people's recordings end with the success
 
 
 def _last_change(actions: NDArray, start: int, end: int, closing: bool) -> int:
