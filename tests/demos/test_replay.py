@@ -113,6 +113,7 @@ def test_collecting_and_processing_continue_where_they_stopped(tmp_path: Path) -
     [
         ({"suite": "libero_objekt"}, "libero_objekt"),
         ({"track": "closed"}, "protocol, open"),
+        ({"suite": "libero_goal"}, "--track protocol"),
         ({"tasks": (10,)}, "0 to 9"),
         ({"demos": 0}, "at least 1"),
     ],

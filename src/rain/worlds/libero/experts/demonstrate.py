@@ -22,6 +22,8 @@ from rain.worlds.libero.experts.skills import Skills
 from rain.worlds.libero.world import LiberoWorld
 
 TRACKS = ("protocol", "open")
+OPEN_SUITES = ("libero_object",)
+"""Suites whose open-track layouts are built."""
 
 Step = tuple[NDArray, NDArray, bool]
 """State before, action, whether the action was an injected disturbance."""
@@ -37,6 +39,7 @@ LED_CHUNK = 8
 class ExpertConfig:
     """How demonstrations are varied.
 
+    horizon: control steps a subtask may take, on average over the script.
     pushed: probability of a burst of random motion in a subtask; missed: probability that the
     hand first closes beside the object; both are recorded as disturbed steps, then recovery.
     led, led_steps: where a policy is given, probability that it begins a subtask, and for at most
@@ -44,7 +47,7 @@ class ExpertConfig:
     (as in DAgger; Ross et al., 2011).
     """
 
-    horizon: int = 320
+    horizon: int = 200
     pushed: float = 0.5
     missed: float = 0.15
     led: float = 0.8
@@ -143,7 +146,7 @@ def attempt(
         steps = list(_run(skills, script, rng, config, policy))
     except StuckError as error:
         raise ExpertError(str(error)) from error
-    if len(steps) >= config.horizon:
+    if len(steps) >= config.horizon * len(script.subtasks):
         raise ExpertError("not done within the horizon")
     if not world.script_success(script):
         raise ExpertError(f"goal not reached ({script.subtasks[0]})")
@@ -160,7 +163,8 @@ def _run(
     """Act until the script is done: (state before, action, whether it was a disturbance)."""
     world = skills.world
     actions = _actions(skills, script, rng, config, policy)
-    for action, disturbed in itertools.islice(actions, config.horizon):
+    limit = config.horizon * len(script.subtasks)
+    for action, disturbed in itertools.islice(actions, limit):
         clipped = np.clip(action, -1, 1)
         before = world.get_state()
         world.step(clipped)
