@@ -19,11 +19,16 @@ from rain.worlds.libero.experts.motion import (
 )
 from rain.worlds.libero.experts.places import find_place
 from rain.worlds.libero.experts.shapes import object_box
+from rain.worlds.libero.world import LiberoWorld
 
 INSIDE = 0.02
 """m from the object's middle, towards the place, at which the fingers come down inside its rim."""
 ABOVE_FLOOR = 0.004
 TRIES = 4
+AHEAD, DOWN = 0.08, np.array([0.0, 0.0, 0.012])
+"""m before and below the fingers that they aim at: held down, they do not climb over the rim."""
+GAP = 0.015
+"""m kept from other things on the way."""
 
 
 def push(hand: Hand, target: str) -> Iterator[NDArray]:
@@ -44,7 +49,7 @@ def push(hand: Hand, target: str) -> Iterator[NDArray]:
                 break
             if np.hypot(*(world.ee_pose()[0] - middle)[:2]) > object_box(world, name).half.max():
                 break  # the fingers slipped over the rim
-            yield hand.toward(inside + direction * 0.08, None, OPEN, slow=0.8)
+            yield hand.toward(inside + direction * AHEAD - DOWN, None, OPEN, slow=0.5)
         yield from hand.retreat([0, 0, 0.10], OPEN, steps=14)
         if world.script_success(done):
             return
@@ -64,9 +69,30 @@ def _inside(hand: Hand, name: str, goal: str) -> tuple[NDArray, NDArray]:
     """Unit direction of the push (3,), and where the hand's site begins it (3,)."""
     world = hand.world
     box = object_box(world, name)
-    direction = find_place(world, goal).centre - world.object_pose(name)[0]
+    middle = world.object_pose(name)[0]
+    direction = _next_point(world, name, middle, find_place(world, goal).centre) - middle
     direction[2] = 0
     direction /= max(np.linalg.norm(direction), 1e-6)
     inside = np.array([*box.centre, 0.0]) + direction * INSIDE
     inside[2] = box.bottom + FINGERS_BELOW_SITE + ABOVE_FLOOR
     return direction, inside
+
+
+def _next_point(world: LiberoWorld, name: str, start: NDArray, goal: NDArray) -> NDArray:
+    """Where to push to next (3,): the goal, or beside the first thing on the way to it."""
+    radius = float(object_box(world, name).half.max())
+    line = (goal - start)[:2]
+    length = max(float(np.linalg.norm(line)), 1e-6)
+    line /= length
+    across = np.array([-line[1], line[0]])
+    found: tuple[float, NDArray] | None = None
+    for other in world.objects():
+        box = object_box(world, other)
+        along, aside = (box.centre - start[:2]) @ line, (box.centre - start[:2]) @ across
+        room = radius + float(box.half.max()) + GAP
+        if other == name or not 0 < along < length or abs(aside) > room:
+            continue
+        if found is None or along < found[0]:
+            beside = box.centre - np.sign(aside) * across * (room + GAP)
+            found = along, np.array([*beside, goal[2]])
+    return goal if found is None else found[1]
