@@ -59,9 +59,12 @@ def _carry(hand: Hand, held: str, name: str, slot: float) -> Iterator[NDArray]:
     """Bring the held object above the place; stop early when it is lost."""
     headway = Headway()
     pose = _carried_pose(hand, held, find_place(hand.world, name, slot, held))
+    position, rotation = hand.world.ee_pose()
+    # As it was taken: what is caught on a rim slips in the hand, which must not run after it.
+    offset = pose @ rotation.T @ (position - hand.world.object_pose(held)[0])
     while held in hand.world.touched_by_both_fingers():
         place = find_place(hand.world, name, slot, held)
-        goal, below = _release_point(hand, held, place)
+        goal, below = _release_point(hand, held, place, offset)
         position, rotation = hand.world.ee_pose()
         error = goal - position
         turn = float(np.linalg.norm(rotation_vector(pose @ rotation.T)))
@@ -88,15 +91,16 @@ def _carried_pose(hand: Hand, held: str, place: Place) -> NDArray:
     return down_at(nearest_yaw(yaw_of(now) + place.direction - lies, 0.0))
 
 
-def _release_point(hand: Hand, held: str, place: Place) -> tuple[NDArray, float]:
-    """Where to open (3,), and how far the held object hangs below the hand, m."""
-    position, _ = hand.world.ee_pose()
-    origin, _ = hand.world.object_pose(held)
+def _release_point(hand: Hand, held: str, place: Place, offset: NDArray) -> tuple[NDArray, float]:
+    """Where to open (3,), and how far the held object hangs below the hand, m.
+
+    offset (3,): from the object's origin to the hand, m.
+    """
     below = hand.hangs_below(held)
     low = max(place.rim + 0.012 - PALM_ABOVE_SITE, place.centre[2] + below + 0.012)
     drop = hand.style.drop if place.inside else 0.3 * hand.style.drop
-    aim = np.array(hand.style.aim) * (1.0 if place.inside else 0.5)
-    xy = place.centre[:2] + (position - origin)[:2] + aim
+    share = 0.0 if place.direction is not None else 1.0 if place.inside else 0.5
+    xy = place.centre[:2] + offset[:2] + share * np.array(hand.style.aim)
     return np.array([*xy, low + drop]), below
 
 
