@@ -2,7 +2,8 @@
 
 Files of people's demonstrations and of the scripted expert are read by the same code. Ours hold
 one demonstration each, so that a file is complete or absent, and add what a LIBERO file leaves
-out: the script, the fixtures' poses, and which steps were injected disturbances.
+out: the script, the fixtures' poses, which steps were injected disturbances, and at which subtask
+the expert was.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Recording:
     """One demonstration as read from a file.
 
     states (L, n), actions (L, 7), disturbed bool (L,); fixture_poses (m, 7) or None when the file
-    has none; script None when the file leaves it to the task; details: free facts.
+    has none; script None when the file leaves it to the task; details: free facts; subtask int
+    (L,): the expert's own log of where in the script it was, None where the file has none.
     """
 
     file: Path
@@ -41,6 +43,7 @@ class Recording:
     fixture_poses: NDArray[np.float64] | None
     script: TaskScript | None
     details: dict[str, Any]
+    subtask: NDArray[np.int64] | None = None
 
 
 def write_demonstration(path: Path, demonstration: Demonstration, bddl: str) -> None:
@@ -69,6 +72,8 @@ def write_demonstration(path: Path, demonstration: Demonstration, bddl: str) -> 
             "disturbed": demonstration.disturbed,
             "fixture_poses": demonstration.fixture_poses,
         }
+        if demonstration.subtask is not None:
+            arrays["subtask"] = demonstration.subtask
         for name, values in arrays.items():
             demo.create_dataset(name, data=values, compression="gzip")
     os.replace(temporary, path)
@@ -138,4 +143,5 @@ def _read_one(path: Path, name: str, demo: Any, bddl: str) -> Recording:
         fixture_poses=np.asarray(demo["fixture_poses"]) if "fixture_poses" in demo else None,
         script=script,
         details=facts,
+        subtask=np.asarray(demo["subtask"], dtype=np.int64) if "subtask" in demo else None,
     )
