@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from rain.types import Progress, RainError, Subtask
+from rain.types import Progress, RainError, Subtask, SubtaskSpan
 
 Colour = tuple[int, int, int]
 
@@ -32,6 +32,7 @@ FAINT: Colour = (120, 128, 136)
 PAPER: Colour = (22, 25, 29)
 
 HEADER = 28
+TIMELINE = 36
 ROW = 20
 BAR = 104
 
@@ -169,6 +170,33 @@ def draw_panel(
         draw.rectangle((left, top, left + BAR, top + 12), outline=FAINT)
         draw.rectangle((left + 2, top + 2, left + 2 + (BAR - 4) * value, top + 10), fill=REGION)
         draw.text((left + BAR + 10, top - 2), f"{value:.2f}", fill=INK, font=font(14))
+    return np.asarray(picture)
+
+
+def draw_timeline(
+    spans: Sequence[SubtaskSpan], step: int, steps: int, width: int
+) -> NDArray[np.uint8]:
+    """A bar over a whole episode of ``steps`` control steps: uint8 (TIMELINE, width, 3).
+
+    One block a subtask, from start to end, with a line at its interaction, and a cursor at
+    ``step``; what follows the last end stays empty.
+    """
+    picture = Image.new("RGB", (width, TIMELINE), PAPER)
+    draw = ImageDraw.Draw(picture)
+
+    def x(at: int) -> float:
+        return 8 + (width - 17) * at / max(steps, 1)
+
+    draw.rectangle((x(0), 8, x(steps), 24), outline=FAINT)
+    for i, span in enumerate(spans):
+        shade = mix(FAINT, REGION, 0.35 if i % 2 else 0.7)
+        draw.rectangle((x(span.start), 9, x(span.end), 23), fill=shade)
+        draw.line((x(span.interaction), 5, x(span.interaction), 27), fill=PLAN_NEAR, width=2)
+        draw.line((x(span.end), 3, x(span.end), 29), fill=INK, width=2)
+        name = span.subtask.action_type
+        if draw.textlength(name, font=font(12)) < x(span.end) - x(span.start) - 8:
+            draw.text((x(span.start) + 4, 9), name, fill=PAPER, font=font(12))
+    draw.line((x(step), 0, x(step), TIMELINE), fill=PLAN_FAR, width=3)
     return np.asarray(picture)
 
 

@@ -84,12 +84,13 @@ def _placed(world: LiberoWorld, script: TaskScript, j: int) -> bool:
 def annotate(script: TaskScript, seen: Trace, actions: NDArray) -> tuple[SubtaskSpan, ...]:
     """Find each subtask's start, interaction and end, in order; RainError names one not found."""
     spans: list[SubtaskSpan] = []
-    start = 0
+    start, held = 0, None
     for j, subtask in enumerate(script.subtasks):
         if subtask.action_type == "grasp":
             interaction, end = _grasp(subtask, seen, actions, start)
+            held = subtask.target
         elif subtask.action_type == "release":
-            interaction, end = _release(j, subtask, seen, actions, start)
+            interaction, end = _release(j, subtask, held, seen, actions, start)
         else:
             interaction, end = _motion(j, subtask, seen, actions, start)
         spans.append(
@@ -118,14 +119,19 @@ def _grasp(subtask: Subtask, seen: Trace, actions: NDArray, start: int) -> tuple
 
 
 def _release(
-    j: int, subtask: Subtask, seen: Trace, actions: NDArray, start: int
+    j: int, subtask: Subtask, held: str | None, seen: Trace, actions: NDArray, start: int
 ) -> tuple[int, int]:
-    """Complete when the object lies at its place and the hand has withdrawn."""
+    """Complete when the object lies at its place and the hand that let go of it has withdrawn.
+
+    A hand that never opens has not let go: what is carried may touch its place on the way, and
+    slip from a finger for a step.
+    """
     resting = None
     for step in range(start + 1, len(actions)):
-        if not seen.placed[step, j] or seen.held[step]:
+        let_go = held not in seen.held[step] if held is not None else not seen.held[step]
+        if not (seen.placed[step, j] and let_go and actions[step, 6] <= 0):
             continue
-        interaction = _last_change(actions, start, step, closing=False)
+        interaction = _last_change(actions, start, step + 1, closing=False)
         resting = (interaction, step)
         moved = np.linalg.norm(seen.states[step, :3] - seen.states[interaction, :3])
         if moved >= WITHDRAWN:
@@ -139,8 +145,8 @@ def _motion(j: int, subtask: Subtask, seen: Trace, actions: NDArray, start: int)
     """Complete when the part or object is where it should be and the hand has withdrawn.
 
     The interaction is when the part begins to move or, where the hand took hold of it first, when
-    it closed. A hand withdraws from where the part came to rest: one that still pulls an open
-    drawer further does not withdraw.
+    it closed. A hand withdraws from where it let go or the part came to rest: one that still pulls
+    an open drawer further does not withdraw, while a knob turns on by itself.
     """
     began = seen.moved[start, j]
     moving = np.flatnonzero(np.abs(seen.moved[start:, j] - began) > MOVING)
@@ -152,7 +158,9 @@ def _motion(j: int, subtask: Subtask, seen: Trace, actions: NDArray, start: int)
     since = np.linalg.norm(seen.states[first, :3] - seen.states[closed, :3])
     interaction = closed if since < HELD_STILL else first
     resting = np.flatnonzero(np.abs(np.diff(seen.moved[reached:, j])) < AT_REST)
-    rest = reached + int(resting[0]) if len(resting) else reached
+    opening = np.flatnonzero((actions[reached:, 6] <= 0) & (actions[reached - 1 : -1, 6] > 0))
+    parted = [int(steps[0]) for steps in (resting, opening) if len(steps)]
+    rest = reached + min(parted, default=0)
     for step in range(rest, len(actions)):
         away = np.linalg.norm(seen.states[step, :3] - seen.states[rest, :3])
         if away >= WITHDRAWN and seen.placed[step, j]:

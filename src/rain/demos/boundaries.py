@@ -50,6 +50,7 @@ class Checked:
     """A demonstration's boundaries, or in one line why there are none."""
 
     source: str
+    subtasks: int
     boundaries: tuple[Boundary, ...] = ()
     failure: str = ""
 
@@ -97,11 +98,12 @@ def compare(world: LiberoWorld, recording: Recording) -> Checked:
     try:
         spans = annotate(script, seen, recording.actions)
     except RainError as error:
-        return Checked(source, failure=str(error))
+        return Checked(source, len(script.subtasks), failure=str(error))
     went_on = [int(np.flatnonzero(log == j)[-1]) + 1 for j in range(len(spans))]
     ends = [expert_end(seen, recording.actions, log, s, j) for j, s in enumerate(spans)]
     found = zip(spans, ends, went_on, strict=True)
-    return Checked(source, tuple(Boundary(source, s.subtask, s.end, e, on) for s, e, on in found))
+    boundaries = tuple(Boundary(source, s.subtask, s.end, e, on) for s, e, on in found)
+    return Checked(source, len(script.subtasks), boundaries)
 
 
 def expert_end(seen: Trace, actions: NDArray, log: NDArray, span: SubtaskSpan, j: int) -> int:
