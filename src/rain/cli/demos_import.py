@@ -86,20 +86,20 @@ def _problem(outcome: Outcome) -> list[str]:
 
 
 def _table(files: list[PublishedFile], tallies: dict[Path, Tally]) -> Table:
-    table = Table(
-        "suite", "task", "demonstrations", "success by states", "by actions", "written",
-        "what does not reproduce",
-    )  # fmt: skip
+    table = Table(title="demonstrations that reproduce their success")
+    for name in ("suite", "task", "by states", "by actions", "written"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("remarks")
     for file in sorted(files, key=lambda file: (file.suite, file.task)):
         tally = tallies[file.path]
-        reasons = [f"{n}× {reason}" for reason, n in Counter(tally.reasons).most_common(3)]
+        remarks = [f"{n}× {reason}" for reason, n in Counter(tally.reasons).most_common(3)]
         if tally.damaged:
-            reasons.append(f"{tally.damaged}× damaged, see below")
+            remarks.append(f"{tally.damaged}× damaged, see below")
         if tally.assumed:
-            reasons.append(f"{tally.assumed}× without model_file: fixtures' poses assumed")
+            remarks.append(f"{tally.assumed}× no model_file: fixtures' poses assumed")
         actions = f"{tally.by_actions}/{tally.tried_actions}" if tally.tried_actions else "-"
         table.add_row(
-            file.suite, str(file.task), str(tally.demos), f"{tally.by_states}/{tally.demos}",
-            actions, str(tally.written), "\n".join(reasons),
+            file.suite, str(file.task), f"{tally.by_states}/{tally.demos}", actions,
+            str(tally.written), "\n".join(remarks),
         )  # fmt: skip
     return table
