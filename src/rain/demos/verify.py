@@ -115,19 +115,22 @@ def check_alignment(world: LiberoWorld, states: NDArray, actions: NDArray) -> No
     )
     probes = inner[np.argsort(-change, kind="stable")[:PROBES]]
     joints = world.env.robots[0]._ref_joint_pos_indexes
-    now, then = (states[probes + i][:, 1:][:, joints] for i in (0, 1))
-    errors = {}
-    for shift in (0, -1, 1):
-        after = [_joints_after(world, states[t], actions[t + shift]) for t in probes]
-        errors[shift] = float(np.linalg.norm(np.array(after) - then, axis=1).sum())
+    then = states[probes + 1][:, 1:][:, joints]
+
+    def error(tried: NDArray) -> float:
+        """By how much, rad, the arm misses the next states after these actions."""
+        pairs = zip(probes, tried, strict=True)
+        after = np.array([_joints_after(world, states[t], action) for t, action in pairs])
+        return float(np.linalg.norm(after - then, axis=1).sum())
+
+    errors = {shift: error(actions[probes + shift]) for shift in (0, -1, 1)}
     best = min(errors, key=lambda shift: errors[shift])
     if best != 0 and errors[best] < 0.5 * errors[0]:
         raise RainError(
             f"states and actions are off by one: states[t] goes with actions[t{best:+d}], "
             "not with actions[t]; shift one of them and import again"
         )
-    moved = float(np.linalg.norm(then - now, axis=1).sum())
-    if errors[0] > 0.5 * moved:
+    if errors[0] > 0.5 * error(np.tile(IDLE, (len(probes), 1))):
         raise RainError(
             "its actions do not lead from one state to the next: another robot, controller or rate"
         )

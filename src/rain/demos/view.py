@@ -43,12 +43,12 @@ square image of side 1, u right and v down, NaN where behind the camera."""
 
 def scene_projection(world: LiberoWorld) -> Project:
     """Project into the views of a world's scene; the wrist's camera goes with the end-effector."""
-    here, pose = world.ee_pose()
     size = 1000
 
     def project(points: ArrayLike, view: str, position: NDArray, rotation: NDArray) -> NDArray:
         moved = np.asarray(points, dtype=np.float64)
         if view == "wrist":
+            here, pose = world.ee_pose()
             moved = (moved - position) @ rotation @ pose.T + here
         return (world.project(moved, view, size) + 0.5) / size
 
