@@ -51,8 +51,8 @@ class Job:
 
 
 def source_of(file: Path, name: str) -> str:
-    """Identify a demonstration by its scene's folder, file and place in the file."""
-    return f"{file.parent.name}/{file.name}/{name}"
+    """Identify a demonstration by its suite's and task's folders, file and place in the file."""
+    return "/".join([*file.absolute().parts[-3:], name])
 
 
 def plan_jobs(files: list[Path], writer: DatasetWriter) -> list[Job]:
