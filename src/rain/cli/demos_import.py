@@ -77,7 +77,7 @@ def find_hdf5(sources: tuple[Path, ...]) -> list[Path]:
         files += sorted(source.rglob("*.hdf5")) if source.is_dir() else [source]
     files = [file for file in dict.fromkeys(files) if not file.name.startswith(".")]
     if not files:
-        raise RainError("no .hdf5 file was found there")
+        raise RainError("no .hdf5 file was named or found")
     return files
 
 
