@@ -63,9 +63,9 @@ class Outcome:
     """What came of one demonstration.
 
     by_states, by_actions: whether the goal held at the end of the recorded states, and of the
-    actions replayed open loop (None: not tried). fixtures: "file"; "assumed" where the file
-    does not say how they stood; "none" where it need not. reason: why it does not reproduce or cannot be annotated. error:
-    one line that names file and demonstration where it is damaged. written: its file's name.
+    actions replayed open loop (None: not tried). fixtures: how they stood is in the "file", is
+    "assumed", or there are "none". reason: why it does not reproduce or cannot be annotated.
+    error: one line that names file and demonstration where it is damaged. written: its file's name.
     """
 
     origin: str
