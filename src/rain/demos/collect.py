@@ -17,7 +17,6 @@ from pathlib import Path
 from rain.demos.hdf5 import write_demonstration
 from rain.types import RainError
 from rain.worlds.libero.experts.demonstrate import (
-    OPEN_SUITES,
     TRACKS,
     Demonstration,
     ExpertConfig,
@@ -65,11 +64,6 @@ class CollectConfig:
         names = suite_tasks(self.suite)
         if self.track not in TRACKS:
             raise RainError(f"track {self.track!r} is unknown; known: {', '.join(TRACKS)}")
-        if self.track == "open" and self.suite not in OPEN_SUITES:
-            raise RainError(
-                f"the open track is built for {', '.join(OPEN_SUITES)}; "
-                f"--track protocol works for {self.suite}"
-            )
         if self.demos < 1 or self.workers < 1 or self.first < 0:
             raise RainError("demos and workers must be at least 1, first at least 0")
         for task in self.tasks:

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from rain.types import Conventions, Observation, RainError, Subtask, TaskScript
 from rain.worlds.libero import loading
-from rain.worlds.libero.regions import body_subtree, parse_target
+from rain.worlds.libero.goals import Predicate, goal_of
+from rain.worlds.libero.regions import body_subtree
 from rain.worlds.libero.suites import find_task
 from rain.worlds.libero.views import CAMERAS, Views
 
@@ -158,16 +159,34 @@ class LiberoWorld:
         self.env.sim.forward()
         self.env._post_process()
 
-    def place_object(self, name: str, xy: ArrayLike, yaw: float = 0.0) -> None:
-        """Put an object at xy (world of the scene, m), turned by ``yaw`` about the vertical."""
+    def place_object(
+        self, name: str, xy: ArrayLike, yaw: float = 0.0, z: float | None = None
+    ) -> None:
+        """Put an object at xy (base frame, m), turned by ``yaw`` about the vertical.
+
+        z: height of its origin, m, base frame; by default it stays as it is.
+        """
         joint = self.env.objects_dict[name].joints[-1]
         pose = np.array(self.env.sim.data.get_joint_qpos(joint))
-        pose[:2] = xy
+        pose[:2] = np.asarray(xy) + self.base_position[:2]
+        if z is not None:
+            pose[2] = z + self.base_position[2]
         half = yaw / 2
         turn = np.array([np.cos(half), 0, 0, np.sin(half)])
         pose[3:] = loading.quaternion_product(turn, pose[3:])
         self.env.sim.data.set_joint_qpos(joint, pose)
         self.env.sim.data.set_joint_qvel(joint, np.zeros(6))
+        self.env.sim.forward()
+
+    def joint_value(self, name: str) -> float:
+        """Value of a fixture's joint, m or rad, by its name in the model."""
+        return float(self.data.qpos[self.model.joint(name).qposadr[0]])
+
+    def set_joint(self, name: str, value: float) -> None:
+        """Set a fixture's joint, m or rad, at rest."""
+        joint = self.model.joint(name)
+        self.data.qpos[joint.qposadr[0]] = value
+        self.data.qvel[joint.dofadr[0]] = 0.0
         self.env.sim.forward()
 
     def fixture_poses(self) -> NDArray[np.float64]:
@@ -273,28 +292,11 @@ class LiberoWorld:
 
     def script_success(self, script: TaskScript) -> bool:
         """Say whether what ``script`` leads to holds now: each object at its place, each joint."""
-        held: str | None = None
-        for subtask in script.subtasks:
-            if subtask.action_type == "grasp":
-                held = subtask.target
-            elif not self._subtask_holds(subtask, held):
-                return False
-        return True
+        return not self.unmet(script)
 
-    def _subtask_holds(self, subtask: Subtask, held: str | None) -> bool:
-        target = parse_target(subtask.target)
-        place = target.site or target.owner
-        if subtask.action_type == "release":
-            if held is None:
-                raise RainError("script releases an object that it never grasped")
-            relation = target.part.relation if target.part else "on"
-            return bool(self.env._eval_predicate([relation, held, place]))
-        if subtask.action_type == "push":
-            goal = parse_target(subtask.target.partition("->")[2])
-            return bool(self.env._eval_predicate(["on", target.owner, goal.site or goal.owner]))
-        if subtask.action_type == "turn_on":
-            place = target.owner
-        return bool(self.env._eval_predicate([subtask.action_type.replace("_", ""), place]))
+    def unmet(self, script: TaskScript) -> list[Predicate]:
+        """What ``script`` leads to and does not hold now."""
+        return [p for p in goal_of(script) if not self.env._eval_predicate(list(p))]
 
     def held_object(self) -> str | None:
         """The object that both fingers touch and that is lifted off its rest."""

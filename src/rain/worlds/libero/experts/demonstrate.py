@@ -13,18 +13,16 @@ from rain.types import Policy, RainError, Subtask, TaskScript
 from rain.worlds.libero.experts.layouts import (
     START_ROOM,
     LayoutMix,
-    held_out_task,
+    describe,
     sample_layout,
-    sensible_targets,
 )
 from rain.worlds.libero.experts.motion import CLOSED, OPEN, StuckError, Style
+from rain.worlds.libero.experts.scripts import ScriptMix, propose
 from rain.worlds.libero.experts.skills import Skills
+from rain.worlds.libero.goals import goal_of
 from rain.worlds.libero.world import LiberoWorld
 
 TRACKS = ("protocol", "open")
-OPEN_SUITES = ("libero_object",)
-"""Suites whose open-track layouts are built."""
-
 Step = tuple[NDArray, NDArray, bool, int]
 """State before, action, whether it was an injected disturbance, index of the subtask at work."""
 
@@ -53,6 +51,7 @@ class ExpertConfig:
     led: float = 0.8
     led_steps: tuple[int, int] = (8, 120)
     mix: LayoutMix = field(default_factory=LayoutMix)
+    scripts: ScriptMix = field(default_factory=ScriptMix)
 
 
 @dataclass(frozen=True)
@@ -104,20 +103,17 @@ def demonstrate(
     rng = np.random.default_rng(seed)
     if track == "protocol":
         world.reset(seed=int(rng.integers(2**31)))
-        layout, script = "regions", world.script
+        layout, script = describe(world, "regions"), world.script
     else:
         layout = sample_layout(world, rng, config.mix)
-        targets = sensible_targets(world)
-        if not targets:
-            return Failure(seed, "no object with room for the hand")
-        target = str(rng.choice(targets))
-        script = world.script_for(target)
-        positions = {
-            n: world.object_pose(n)[0][:2] + world.base_position[:2] for n in world.objects()
-        }
-        held_out = held_out_task(world.task.suite, positions, target)
-        if held_out is not None:
-            return Failure(seed, f"the layout with this target is LIBERO-EX task {held_out}")
+        drawn = propose(world, rng, config.scripts)
+        if drawn is None:
+            return Failure(seed, "nothing in the layout can be acted on")
+        script = drawn
+    goal = frozenset(goal_of(script))
+    for places in (layout, describe(world, layout.kind)):
+        if (held_out := places.held_out(goal)) is not None:
+            return Failure(seed, f"the layout with this goal is LIBERO-EX task {held_out}")
     skills = Skills(world, Style.sample(rng), script)
     if track == "open" and rng.random() < config.mix.moved_start:
         _move_start(world, skills, rng)
@@ -131,7 +127,7 @@ def demonstrate(
     if all(disturbed):
         return Failure(seed, "the policy did it alone: nothing to correct")
     return Demonstration(
-        world.task.suite, world.task.index, track, seed, script, layout,
+        world.task.suite, world.task.index, track, seed, script, layout.kind,
         np.array(states), np.array(actions), np.array(disturbed), fixtures, np.array(subtask),
     )  # fmt: skip
 
@@ -151,8 +147,8 @@ def attempt(
         raise ExpertError(str(error)) from error
     if len(steps) >= config.horizon * len(script.subtasks):
         raise ExpertError("not done within the horizon")
-    if not world.script_success(script):
-        raise ExpertError(f"goal not reached ({script.subtasks[0]})")
+    if unmet := world.unmet(script):
+        raise ExpertError("goal not reached: " + ", ".join(" ".join(p) for p in unmet))
     return steps
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +11,17 @@ from numpy.typing import NDArray
 from rain.types import RainError
 from rain.worlds.libero.experts.motion import HAND_HALF_WIDTH, down_at, yaw_of
 from rain.worlds.libero.experts.reach import Reach
-from rain.worlds.libero.experts.shapes import Box, object_box
+from rain.worlds.libero.experts.shapes import Box, object_box, overhang
 from rain.worlds.libero.world import LiberoWorld
 
+UP = np.array([0.0, 0.0, 1.0])
 FULLY_OPEN = 0.08
 LIFT_ROOM = (0.16, 0.07, 0.0)
 """m above the grasp at which the hand must have room, on its way down."""
 ASIDE = ((0.0, 0.0), (0.012, 0.0), (-0.012, 0.0), (0.0, 0.012), (0.0, -0.012))
 """m by which the hand may miss its path while it comes down."""
+NEAR, FAR = 0.40, 0.70
+"""m from the base; beyond these the arm is less exact."""
 LEANS = (0.0, 0.4, -0.4, 0.7, -0.7)
 """rad; how far the hand leans where something hangs over what it takes by the rim."""
 
@@ -46,12 +49,13 @@ body of a carton an opening finger is caught and takes the light carton along.""
 class Rim:
     """A round wall that one finger goes inside of.
 
-    radius, height: m; angles: rad, in the object's frame.
+    radius, height: m; angles: rad, in the object's frame; cost: against other ways.
     """
 
     radius: float
     height: float
     angles: tuple[float, ...]
+    cost: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -69,12 +73,16 @@ def _about(angle: float) -> tuple[float, ...]:
 
 ROUND = tuple(np.deg2rad(range(0, 180, 30)))
 RIMS = {
-    "akita_black_bowl": Rim(0.046, 0.030, tuple(np.deg2rad(range(0, 360, 15)))),
-    "porcelain_mug": Rim(0.056, 0.092, _about(0.0)),
-    "white_yellow_mug": Rim(0.060, 0.088, _about(np.pi)),
+    "akita_black_bowl": (
+        Rim(0.055, 0.042, tuple(np.deg2rad(range(0, 360, 15)))),
+        # Slips more easily, but takes less room outside the bowl, in a drawer for one.
+        Rim(0.046, 0.030, tuple(np.deg2rad(range(0, 360, 15))), cost=0.8),
+    ),
+    "porcelain_mug": (Rim(0.056, 0.092, _about(0.0)),),
+    "white_yellow_mug": (Rim(0.060, 0.088, _about(np.pi)),),
 }
 SPOTS = {
-    "wine_bottle": (Spot((0, 0, 0.122), ROUND),),
+    "wine_bottle": (Spot((0, 0, 0.127), ROUND),),
     "moka_pot": (Spot((0, -0.001, 0.073), (np.pi / 2, np.pi / 3, 2 * np.pi / 3)),),
     "black_book": (Spot((0, -0.012, 0.119), (0.0,)),),
     "white_yellow_mug": (Spot((0.056, 0, 0.070), (np.pi / 2,)),),
@@ -87,13 +95,18 @@ class Grasp:
     """A way to take an object from above.
 
     local (3,): where the hand's site comes, in the object's frame, m; pose (3, 3): rotation of the
-    hand; cost: the lower the better; crowding: how far neighbours reach into its room, m.
+    hand; cost: the lower the better; crowding: how far neighbours reach into its room, m; rim: one
+    finger goes inside; neck: it is a spot on a part that sticks out; way (3,): direction
+    from the object in which the hand comes and leaves.
     """
 
     local: NDArray
     pose: NDArray
     cost: float
     crowding: float = 0.0
+    rim: bool = False
+    neck: bool = False
+    way: NDArray = field(default_factory=UP.copy)
 
     def point(self, world: LiberoWorld, name: str) -> NDArray:
         """Where the hand's site comes now, base frame (3,), m."""
@@ -128,54 +141,65 @@ def choose_grasp(
         return choose_pinch(world, name)
     if not graspable_category(name):
         raise RainError(f"no known grasp for {category_of(name)}")
-    origin, rotation = world.object_pose(name)
     found = sorted(_candidates(world, name), key=lambda grasp: grasp.cost)
-    for aside in (ASIDE, ASIDE[:1]):
+    ways = [(UP, ASIDE), (UP, ASIDE[:1])]
+    if (out := overhang(world, name)) is not None:
+        ways.append(((out + UP) / np.sqrt(2), ASIDE[:1]))
+    for number, (way, aside) in enumerate(ways):
         free = []
         for grasp in found:
-            if _free(reach, origin + rotation @ grasp.local, grasp.pose, name, aside):
+            if _free(reach, grasp.point(world, name), grasp.pose, name, way, aside):
                 if suits(grasp):
-                    return grasp
+                    return replace(grasp, way=way)
                 free.append(grasp)
-        if free:
-            return free[0]
+        if free and number == len(ways) - 1:
+            return replace(free[0], way=way)
     return found[0]
 
 
 def _free(
-    reach: Reach, point: NDArray, pose: NDArray, name: str, asides: Sequence[tuple[float, float]]
+    reach: Reach,
+    point: NDArray,
+    pose: NDArray,
+    name: str,
+    way: NDArray,
+    asides: Sequence[tuple[float, float]],
 ) -> bool:
     joints = None
     for height in LIFT_ROOM:
         for aside in asides if height else asides[:1]:
-            there = point + [*aside, height]
+            there = point + way * height + [*aside, 0.0]
             posture = reach.posture(there, pose, opening=FULLY_OPEN, start=joints)
             if posture is None or not posture.touched <= (frozenset() if height else {name}):
                 return False
             joints = posture.joints
-    return True
+    # On their way together the fingers must not drag anything else along, such as another's rim.
+    closing = reach.posture(point, pose, opening=FULLY_OPEN / 2, start=joints)
+    return closing is not None and closing.touched <= {name}
 
 
 def _candidates(world: LiberoWorld, name: str) -> Iterator[Grasp]:
     category = category_of(name)
     origin, rotation = world.object_pose(name)
     heading = np.arctan2(rotation[1, 0], rotation[0, 0])
-    ways: list[tuple[NDArray, float]] = []
-    if category in RIMS:
-        rim = RIMS[category]
+    ways: list[tuple[NDArray, float, Rim | None]] = []
+    for rim in RIMS.get(category, ()):
         for angle in rim.angles:
             radial = np.array([np.cos(angle), np.sin(angle), 0]) * rim.radius
-            ways.append((radial + [0, 0, rim.height], angle))
+            ways.append((radial + [0, 0, rim.height], angle, rim))
     for spot in SPOTS.get(category, ()):
-        ways += [(np.array(spot.offset, dtype=np.float64), axis) for axis in spot.axes]
+        ways += [(np.array(spot.offset, dtype=np.float64), axis, None) for axis in spot.axes]
     hand, pose = world.ee_pose()
     now = yaw_of(pose)
-    for local, axis in ways:
+    for local, axis, wall in ways:
         yaw = nearest_yaw(heading + axis + np.pi / 2, 0.5 * now)
         point = origin + rotation @ local
         cost = abs(yaw - 0.5 * now) + 3.0 * float(np.hypot(*(point - hand)[:2]))
+        away = float(np.hypot(*point[:2]))
+        cost += 10 * max(0.0, NEAR - away, away - FAR) + (wall.cost if wall else 0.0)
         for lean in LEANS:
-            yield Grasp(local, leaning(yaw, lean), cost + 2.0 * abs(lean))
+            tilted = cost + 2.0 * abs(lean)
+            yield Grasp(local, leaning(yaw, lean), tilted, rim=wall is not None, neck=wall is None)
 
 
 def leaning(yaw: float, lean: float) -> NDArray:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rain.types import RainError
 from rain.worlds.libero.experts.motion import CLOSED, OPEN, Hand, Headway, StuckError, down_at
+from rain.worlds.libero.experts.places import lies_in
 from rain.worlds.libero.experts.reach import Posture, Reach
 from rain.worlds.libero.regions import body_subtree, parse_target
 from rain.worlds.libero.world import LiberoWorld
@@ -20,6 +21,8 @@ PULL = 0.157
 FULLY_OPEN = 0.08
 SLIDE = 2
 """MuJoCo's number of the sliding joint's type."""
+UPRIGHT_PUSH = 0.55
+"""rad; how far the hand leans while it pushes, if it can: the forearm stays off what is above."""
 SHUT = 0.0015
 """m or rad past closed; LIBERO asks for more than zero of a drawer."""
 
@@ -29,7 +32,7 @@ class Mechanism:
     """A part on a joint, as it is now; base frame, metres, radians.
 
     qpos: address of the joint; value; axis (3,); anchor (3,); handle (3,): centre of the part of
-    it that sticks out furthest; along (3,): the handle's long direction.
+    it that sticks out furthest; along (3,): the handle's long direction; contents: what lies in it.
     """
 
     qpos: int
@@ -39,6 +42,7 @@ class Mechanism:
     handle: NDArray
     along: NDArray
     slides: bool
+    contents: tuple[str, ...] = ()
 
 
 def find_mechanism(world: LiberoWorld, name: str, out: NDArray | None = None) -> Mechanism:
@@ -59,7 +63,9 @@ def find_mechanism(world: LiberoWorld, name: str, out: NDArray | None = None) ->
     way = -axis if slides else None
     handle, along = _handle(world, geoms, way, anchor)
     address = int(model.jnt_qposadr[joint])
-    return Mechanism(address, float(data.qpos[address]), axis, anchor, handle, along, bool(slides))
+    value = float(data.qpos[address])
+    contents = tuple(n for n in world.objects() if slides and lies_in(world, n, name))
+    return Mechanism(address, value, axis, anchor, handle, along, bool(slides), contents)
 
 
 def _handle(
@@ -155,7 +161,7 @@ def _along_the_way(
         start = postures[-1].joints if postures else None
         posture = reach.posture(
             handle + out * (amount + part.value), pose, opening=gap, start=start,
-            joints={part.qpos: -amount},
+            joints={part.qpos: -amount}, without=part.contents,
         )  # fmt: skip
         owner = reach.names.get(int(_body_of(reach.world, part)), "")
         if posture is None or not posture.touched <= {owner}:
@@ -198,7 +204,7 @@ def _close_drawer(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
 def _push_pose(reach: Reach, part: Mechanism, out: NDArray) -> tuple[NDArray, NDArray]:
     """How to push a drawer's bar with the fingertips: free from where it is until it is shut."""
     best: tuple[float, NDArray, NDArray] | None = None
-    for tilt in np.deg2rad([45, 30, 60, 15, 75]):
+    for tilt in np.deg2rad([15, 30, 45, 60, 75]):
         approach = -out * np.sin(tilt) + DOWN * np.cos(tilt)
         for turned in (0.0, np.pi / 2):
             for sign in (1.0, -1.0):
@@ -208,12 +214,18 @@ def _push_pose(reach: Reach, part: Mechanism, out: NDArray) -> tuple[NDArray, ND
                 for shift in (0.0, 0.03, -0.03, 0.06, -0.06):
                     offset = part.along * shift + out * 0.022
                     ways = (max(-part.value, 0.01), 0.0)
+                    before = reach.posture(
+                        part.handle + offset + 0.05 * out, pose, opening=0.0,
+                        without=part.contents,
+                    )  # fmt: skip
+                    if before is None or before.touched:
+                        continue
                     postures = _along_the_way(
                         reach, part, pose, part.handle + offset, out, ways, 0.0
                     )
                     if postures is None:
                         continue
-                    cost = postures[0].travel + abs(float(tilt) - 0.8) + 5 * abs(shift)
+                    cost = postures[0].travel + abs(float(tilt) - UPRIGHT_PUSH) + 5 * abs(shift)
                     if best is None or cost < best[0]:
                         best = (cost, pose, offset)
     if best is None:

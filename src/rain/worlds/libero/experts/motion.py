@@ -275,6 +275,13 @@ def turned(rotation: NDArray, yaw: float) -> NDArray:
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ rotation
 
 
+def rotation_about(axis: NDArray, angle: float) -> NDArray:
+    """Rotation (3, 3) by an angle, rad, about an axis (3,) of any length."""
+    x, y, z = axis / np.linalg.norm(axis)
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
 def yaw_of(rotation: NDArray) -> float:
     """Yaw of a hand that points more or less down."""
     x = rotation[:, 0]

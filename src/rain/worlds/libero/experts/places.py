@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ class Place:
     centre (3,): where an object's origin comes, m, at the height of the floor; rim: height of the
     walls about it, m; half (3,): half extents along the axes of the base frame, m; entrance (3,):
     direction from the centre to outside; inside: LIBERO's relation is ``in``; direction: rad, of
-    its long side, or None.
+    its long side, or None; up (3,): unit normal of its surface.
     """
 
     centre: NDArray
@@ -36,6 +36,7 @@ class Place:
     entrance: NDArray
     inside: bool
     direction: float | None
+    up: NDArray = field(default_factory=UP.copy)
 
     @property
     def from_above(self) -> bool:
@@ -74,7 +75,9 @@ def find_place(world: LiberoWorld, name: str, slot: float = 0.0, held: str | Non
         centre[long] += slot * SLOT
         if held is not None and not slot:
             centre[:2] = _roomy(world, centre[:2], half[:2], held)
-    return Place(centre, float(rim), half, entrance, inside, direction)
+    up = rotation[:, 2] if not inside and target.owner in world.env.fixtures_dict else UP
+    up = up * np.sign(up[2]) if abs(up[2]) > 1e-6 else UP
+    return Place(centre, float(rim), half, entrance, inside, direction, up)
 
 
 def _roomy(world: LiberoWorld, middle: NDArray, half: NDArray, held: str) -> NDArray:
@@ -112,3 +115,20 @@ def _surface(world: LiberoWorld, middle: NDArray) -> float:
 
     above = middle + [0, 0, 0.5]
     return float(above[2] - free_way(world, table, above, -UP))
+
+
+def lies_in(world: LiberoWorld, name: str, place: str) -> bool:
+    """Say whether an object is in or on a place now, as seen from above and by height."""
+    target = parse_target(place)
+    xyz, _ = world.object_pose(name)
+    if target.site is None:
+        if target.owner == name:
+            return False
+        box = object_box(world, target.owner)
+        low, high = object_box(world, name).bottom - box.top, box.distance(xyz[None, :2])[0]
+        return bool(high < 0.005 and low > -0.12)
+    if target.site not in world.env.object_sites_dict:
+        return False
+    middle, rotation, size = world.site_pose(target.site)
+    away = np.abs(xyz - middle) - np.abs(rotation) @ size
+    return bool((away[:2] < 0.01).all() and away[2] < 0.10)

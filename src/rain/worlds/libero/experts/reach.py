@@ -5,7 +5,7 @@ Damped least squares over the arm's seven joints; then MuJoCo's own collision ch
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,13 +73,13 @@ class Reach:
         opening: float | None = None,
         joints: Mapping[int, float] | None = None,
         start: NDArray | None = None,
-        without: str | None = None,
+        without: Collection[str] = (),
     ) -> Posture | None:
         """Find joints for a pose of the hand in the base frame; ``None`` when there are none.
 
         opening: finger gap, m, default as now; joints: other joints to set first (qpos address ->
-        value), such as a drawer's; start (7,): where the search begins; without: an object that is
-        carried and so moves along: it is taken out of the way.
+        value), such as a drawer's; start (7,): where the search begins; without: objects that are
+        carried, or lie in the drawer, and so move along: they are taken out of the way.
         """
         if not COMFORT[0] < float(np.hypot(*position[:2])) < COMFORT[1]:
             return None
@@ -92,8 +92,8 @@ class Reach:
             data.qpos[self.fingers] = opening / 2 * np.array([1, -1])
         for address, value in (joints or {}).items():
             data.qpos[address] = value
-        if without is not None:
-            joint = self.world.env.objects_dict[without].joints[-1]
+        for name in without:
+            joint = self.world.env.objects_dict[name].joints[-1]
             data.qpos[model.joint(joint).qposadr[0] + 2] += 5.0
         if start is not None:
             data.qpos[self.qpos] = start

@@ -112,9 +112,11 @@ CORNERS = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1])).reshape(3, 8).T
 
 
 def object_box(world: LiberoWorld, name: str) -> Box:
-    """Measure an object as it lies now, from its geoms' bounding boxes."""
+    """Measure an object as it lies now, from its solid geoms' bounding boxes."""
     model, data = world.model, world.data
     geoms = world.geoms_of(name)
+    solid = geoms[model.geom_group[geoms] == 0]  # a drawn mesh's own box may lie askew about it
+    geoms = solid if len(solid) else geoms
     local = model.geom_aabb[geoms, None, :3] + CORNERS * model.geom_aabb[geoms, None, 3:]
     turns = data.geom_xmat[geoms].reshape(-1, 3, 3)
     corners = np.einsum("gij,gcj->gci", turns, local) + data.geom_xpos[geoms][:, None]

@@ -13,23 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.types import Subtask, TaskScript
-from rain.worlds.libero.experts import mechanisms, pushing
-from rain.worlds.libero.experts.grasps import Grasp, Suits, choose_grasp, nearest_yaw
+from rain.worlds.libero.experts import mechanisms, pushing, releasing
+from rain.worlds.libero.experts.grasps import Grasp, Suits, choose_grasp
 from rain.worlds.libero.experts.motion import (
     CLOSED,
     FINGERS_BELOW_SITE,
     OPEN,
-    PALM_ABOVE_SITE,
     Hand,
     Headway,
     StuckError,
     Style,
-    down_at,
-    rotation_vector,
     turned,
-    yaw_of,
 )
-from rain.worlds.libero.experts.places import NARROW, Place, find_place
+from rain.worlds.libero.experts.places import find_place
 from rain.worlds.libero.experts.reach import Reach
 from rain.worlds.libero.experts.shapes import object_box, overhang
 from rain.worlds.libero.world import LIFTED, LiberoWorld
@@ -58,7 +54,7 @@ class Skills:
         if subtask.action_type == "grasp":
             return self.grasp(target, following[0] if following else None)
         if subtask.action_type == "release":
-            return self.release(target, self._slot(subtask, index))
+            return releasing.release(self.hand, self.reach, target, self._slot(subtask, index))
         if subtask.action_type == "push":
             return pushing.push(self.hand, target)
         skills = {
@@ -107,8 +103,8 @@ class Skills:
                 yield self.hand.toward(aim, pose, CLOSED)
             else:
                 here = self.world.ee_pose()[0]
-                aim = np.array([*(here + 0.06 * aside)[:2], start[2] + 0.012])
-                yield self.hand.toward(aim, pose, CLOSED, slow=0.7)
+                aim = np.array([*(here + 0.06 * aside)[:2], start[2] + 0.004])
+                yield self.hand.toward(aim, pose, CLOSED, slow=0.5)
 
     def _suits(self, name: str, following: Subtask | None) -> Suits:
         """Say of a grasp whether the hand can bring the object to its place and let go there."""
@@ -127,25 +123,39 @@ class Skills:
             if place.direction is not None:
                 return True
             point = place.centre + offset + [0, 0, height]
-            posture = self.reach.posture(point, grasp.pose, without=name, opening=0.06)
+            posture = self.reach.posture(point, grasp.pose, without=[name], opening=0.06)
             return posture is not None and not posture.touched
 
         return suits
 
     def _reach_grasp(self, name: str, grasp: Grasp, pose: NDArray) -> Iterator[NDArray]:
-        """Come down on the object; done within 5 mm sideways and 7 mm in height."""
+        """Come down on the object; done within 5 mm sideways, 4 mm above and 7 mm below."""
         headway = Headway()
+        if grasp.way[2] < 1.0:
+            yield from self._come_in(grasp.point(self.world, name), grasp, pose)
+        offset = np.array(self.style.offset)
+        if grasp.rim:
+            offset[2] = min(offset[2], 0.0)  # fingers slip off a rim taken too high
+        elif grasp.neck:
+            offset[2] = max(offset[2], 0.0)  # the palm comes to rest on a neck taken too low
         while True:
-            goal = grasp.point(self.world, name) + self.style.offset
+            goal = grasp.point(self.world, name) + offset
             position, _ = self.world.ee_pose()
             error = goal - position
-            if np.hypot(*error[:2]) < 0.005 and abs(error[2]) < 0.007:
+            if np.hypot(*error[:2]) < 0.005 and -0.004 < error[2] < 0.007:
                 return
             if headway.lost(float(np.linalg.norm(error))):
                 raise StuckError(f"no headway towards {name}")
             clear = self.hand.clearance(position, goal, name, FINGERS_BELOW_SITE + 0.02)
             above = object_box(self.world, name).top + FINGERS_BELOW_SITE + 0.008
             yield self.hand.funnel(goal, pose, OPEN, clear, above)
+
+    def _come_in(self, point: NDArray, grasp: Grasp, pose: NDArray) -> Iterator[NDArray]:
+        """Come slantwise to an object that something hangs over."""
+        outside = point + 0.14 * grasp.way
+        yield from self.hand.over(outside, pose, OPEN)
+        yield from self.hand.straight(outside, pose, OPEN, near=0.015, angle=0.1)
+        yield from self.hand.straight(point, pose, OPEN, slow=self.style.slow, near=0.008)
 
     def _close(self, pose: NDArray) -> Iterator[NDArray]:
         """Hold still until the fingers stop: thin parts take 11 to 13 steps."""
@@ -162,84 +172,3 @@ class Skills:
         target = self.world.ee_pose()[0] + [0, 0, 0.03]
         for _ in range(8):
             yield self.hand.toward(target, None, OPEN)
-
-    # --- release --------------------------------------------------------------------------------
-
-    def release(self, name: str, slot: float = 0.0) -> Iterator[NDArray]:
-        """Carry what is held to the place, lower or push it in, let go, withdraw."""
-        held = self.world.touched_by_both_fingers()
-        if not held:
-            return
-        place = find_place(self.world, name, slot, held[0])
-        if not place.from_above:
-            yield from self._insert(held[0], name)
-            return
-        yield from self._carry(held[0], name, slot)
-        target, now = self.world.ee_pose()
-        pose = now if now[2, 2] > UPRIGHT else None
-        for _ in range(7):
-            yield self.hand.toward(target, pose, OPEN)
-        for _ in range(10):
-            yield self.hand.toward(target + [0, 0, 0.10], pose, OPEN, slow=0.7)
-
-    def _carry(self, held: str, name: str, slot: float) -> Iterator[NDArray]:
-        """Bring the held object above the place; stop early when it is lost."""
-        headway = Headway()
-        pose = self._carried_pose(held, find_place(self.world, name, slot, held))
-        while held in self.world.touched_by_both_fingers():
-            place = find_place(self.world, name, slot, held)
-            goal, below = self._release_point(held, place)
-            position, rotation = self.world.ee_pose()
-            error = goal - position
-            turn = float(np.linalg.norm(rotation_vector(pose @ rotation.T)))
-            if np.hypot(*error[:2]) < 0.010 and error[2] > -0.012 and turn < 0.1:
-                return
-            if headway.lost(float(np.linalg.norm(error))):
-                lowest = -0.10 if place.inside else -0.03
-                if np.hypot(*error[:2]) < NEAR_ENOUGH and lowest < error[2] < 0.03:
-                    return
-                raise StuckError(f"no headway towards {name}")
-            clear = self.hand.clearance(position, goal, held, below + 0.03)
-            clear = max(place.rim + below + 0.03, clear)
-            yield self.hand.funnel(goal, pose, CLOSED, clear, inner=0.01, outer=0.06)
-
-    def _carried_pose(self, held: str, place: Place) -> NDArray:
-        """Rotation (3, 3) of the hand at the place: as it is, or with a long object along it."""
-        now = self.world.ee_pose()[1]
-        box = object_box(self.world, held)
-        long = int(np.argmax(box.half))
-        if place.direction is None or box.half[long] < NARROW * box.half[1 - long]:
-            return now if now[2, 2] > UPRIGHT else down_at(yaw_of(now))
-        lies = float(np.arctan2(*box.axes[long][::-1]))
-        return down_at(nearest_yaw(yaw_of(now) + place.direction - lies, 0.0))
-
-    def _release_point(self, held: str, place: Place) -> tuple[NDArray, float]:
-        """Where to open (3,), and how far the held object hangs below the hand, m."""
-        position, _ = self.world.ee_pose()
-        origin, _ = self.world.object_pose(held)
-        below = self.hand.hangs_below(held)
-        low = max(place.rim + 0.012 - PALM_ABOVE_SITE, place.centre[2] + below + 0.012)
-        drop = self.style.drop if place.inside else 0.3 * self.style.drop
-        aim = np.array(self.style.aim) * (1.0 if place.inside else 0.5)
-        xy = place.centre[:2] + (position - origin)[:2] + aim
-        return np.array([*xy, low + drop]), below
-
-    def _insert(self, held: str, name: str) -> Iterator[NDArray]:
-        """Push what is held sideways into a place that is closed above, let go, draw back."""
-        place = find_place(self.world, name)
-        position, rotation = self.world.ee_pose()
-        offset = position - self.world.object_pose(held)[0]
-        below = self.hand.hangs_below(held)
-        inside = place.centre + offset
-        inside[2] = place.centre[2] + below + 0.012
-        edge = float(np.abs(place.half @ np.abs(place.entrance)))
-        inside += place.entrance * (edge - 0.025)
-        outside = inside + place.entrance * 0.16
-        yield from self.hand.over(outside, rotation, CLOSED, held)
-        yield from self.hand.straight(outside, rotation, CLOSED, near=0.012)
-        yield from self.hand.straight(
-            inside, rotation, CLOSED, slow=self.style.slow, near=0.010, patience=12, enough=0.02
-        )
-        yield from self.hand.hold(8, OPEN, rotation)
-        yield from self.hand.retreat(place.entrance * 0.15, OPEN, steps=16, pose=rotation)
-        yield from self.hand.retreat([0, 0, 0.12], OPEN)

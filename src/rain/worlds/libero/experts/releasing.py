@@ -1,0 +1,153 @@
+"""The skill that brings what is held to its place: lowered, pushed in from the side, or leaned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rain.worlds.libero.experts.grasps import nearest_yaw
+from rain.worlds.libero.experts.motion import (
+    CLOSED,
+    OPEN,
+    PALM_ABOVE_SITE,
+    Hand,
+    Headway,
+    StuckError,
+    down_at,
+    rotation_about,
+    rotation_vector,
+    yaw_of,
+)
+from rain.worlds.libero.experts.places import NARROW, UP, Place, find_place
+from rain.worlds.libero.experts.reach import Reach
+from rain.worlds.libero.experts.shapes import object_box
+
+NEAR_ENOUGH = 0.02
+"""m from where an object should come at which it is let go when a rim keeps it from there."""
+UPRIGHT = -0.96
+"""z of the hand's own z axis from which on it leans on purpose."""
+SLANTED = 0.9
+"""Height of a surface's normal below which what is put there leans."""
+LEANED = (1.0, 0.85, 0.7, 0.55, 0.4)
+"""Shares of a slanted surface's slant by which the object is leaned; the first that can be."""
+
+
+def release(hand: Hand, reach: Reach, name: str, slot: float = 0.0) -> Iterator[NDArray]:
+    """Carry what is held to the place, lower, lean or push it in, let go, withdraw."""
+    held = hand.world.touched_by_both_fingers()
+    if not held:
+        raise StuckError("nothing is held to be released")
+    place = find_place(hand.world, name, slot, held[0])
+    if not place.from_above:
+        yield from _insert(hand, held[0], name)
+        return
+    if place.up @ UP < SLANTED:
+        yield from _lean(hand, reach, held[0], place)
+        return
+    yield from _carry(hand, held[0], name, slot)
+    target, now = hand.world.ee_pose()
+    pose = now if now[2, 2] > UPRIGHT else None
+    for _ in range(7):
+        yield hand.toward(target, pose, OPEN)
+    for _ in range(10):
+        yield hand.toward(target + [0, 0, 0.10], pose, OPEN, slow=0.7)
+
+
+def _carry(hand: Hand, held: str, name: str, slot: float) -> Iterator[NDArray]:
+    """Bring the held object above the place; stop early when it is lost."""
+    headway = Headway()
+    pose = _carried_pose(hand, held, find_place(hand.world, name, slot, held))
+    while held in hand.world.touched_by_both_fingers():
+        place = find_place(hand.world, name, slot, held)
+        goal, below = _release_point(hand, held, place)
+        position, rotation = hand.world.ee_pose()
+        error = goal - position
+        turn = float(np.linalg.norm(rotation_vector(pose @ rotation.T)))
+        if np.hypot(*error[:2]) < 0.010 and error[2] > -0.012 and turn < 0.1:
+            return
+        if headway.lost(float(np.linalg.norm(error))):
+            lowest = -0.10 if place.inside else -0.03
+            if np.hypot(*error[:2]) < NEAR_ENOUGH and lowest < error[2] < 0.03:
+                return
+            raise StuckError(f"no headway towards {name}")
+        clear = hand.clearance(position, goal, held, below + 0.03)
+        clear = max(place.rim + below + 0.03, clear)
+        yield hand.funnel(goal, pose, CLOSED, clear, inner=0.01, outer=0.06)
+
+
+def _carried_pose(hand: Hand, held: str, place: Place) -> NDArray:
+    """Rotation (3, 3) of the hand at the place: as it is, or with a long object along it."""
+    now = hand.world.ee_pose()[1]
+    box = object_box(hand.world, held)
+    long = int(np.argmax(box.half))
+    if place.direction is None or box.half[long] < NARROW * box.half[1 - long]:
+        return now if now[2, 2] > UPRIGHT else down_at(yaw_of(now))
+    lies = float(np.arctan2(*box.axes[long][::-1]))
+    return down_at(nearest_yaw(yaw_of(now) + place.direction - lies, 0.0))
+
+
+def _release_point(hand: Hand, held: str, place: Place) -> tuple[NDArray, float]:
+    """Where to open (3,), and how far the held object hangs below the hand, m."""
+    position, _ = hand.world.ee_pose()
+    origin, _ = hand.world.object_pose(held)
+    below = hand.hangs_below(held)
+    low = max(place.rim + 0.012 - PALM_ABOVE_SITE, place.centre[2] + below + 0.012)
+    drop = hand.style.drop if place.inside else 0.3 * hand.style.drop
+    aim = np.array(hand.style.aim) * (1.0 if place.inside else 0.5)
+    xy = place.centre[:2] + (position - origin)[:2] + aim
+    return np.array([*xy, low + drop]), below
+
+
+def _insert(hand: Hand, held: str, name: str) -> Iterator[NDArray]:
+    """Push what is held sideways into a place that is closed above, let go, draw back."""
+    place = find_place(hand.world, name)
+    position, rotation = hand.world.ee_pose()
+    offset = position - hand.world.object_pose(held)[0]
+    below = hand.hangs_below(held)
+    inside = place.centre + offset
+    inside[2] = place.centre[2] + below + 0.012
+    edge = float(np.abs(place.half @ np.abs(place.entrance)))
+    inside += place.entrance * (edge - 0.025)
+    outside = inside + place.entrance * 0.16
+    yield from hand.over(outside, rotation, CLOSED, held)
+    yield from hand.straight(outside, rotation, CLOSED, near=0.012)
+    yield from hand.straight(
+        inside, rotation, CLOSED, slow=hand.style.slow, near=0.010, patience=12, enough=0.02
+    )
+    yield from hand.hold(8, OPEN, rotation)
+    yield from hand.retreat(place.entrance * 0.15, OPEN, steps=16, pose=rotation)
+    yield from hand.retreat([0, 0, 0.12], OPEN)
+
+
+def _lean(hand: Hand, reach: Reach, held: str, place: Place) -> Iterator[NDArray]:
+    """Put what is held onto a slanted surface, its own axis along the surface's normal."""
+    pose, goal = _leaning_pose(hand, reach, held, place)
+    back = -pose[:, 2]
+    upright = hand.world.ee_pose()[1]
+    above = goal + 0.05 * back + [0, 0, 0.06]
+    yield from hand.over(above, upright, CLOSED, held)
+    yield from hand.straight(above, pose, CLOSED, near=0.015, angle=0.1)
+    yield from hand.straight(
+        goal, pose, CLOSED, slow=hand.style.slow, near=0.008, patience=12, enough=0.03
+    )
+    yield from hand.hold(8, OPEN, pose)
+    yield from hand.retreat(0.08 * back + [0, 0, 0.04], OPEN, steps=14, pose=pose)
+
+
+def _leaning_pose(hand: Hand, reach: Reach, held: str, place: Place) -> tuple[NDArray, NDArray]:
+    """How the hand leans (3, 3) and where it lets go (3,): as far as the arm reaches freely."""
+    position, rotation = hand.world.ee_pose()
+    offset = position - hand.world.object_pose(held)[0]
+    axis = np.cross(UP, place.up)
+    slant = np.arccos(np.clip(place.up @ UP, -1, 1))
+    touching = None
+    for share in LEANED:
+        turn = rotation_about(axis, share * slant)
+        goal = place.centre + place.up * 0.02 + [0, 0, 0.01] + turn @ offset
+        posture = reach.posture(goal, turn @ rotation, without=[held])
+        if posture is not None and not posture.touched:
+            return turn @ rotation, goal
+        touching = touching or (posture.touched if posture else None)
+    raise StuckError(f"no posture leans {held} there ({', '.join(touching or ['out of reach'])})")
