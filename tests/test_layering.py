@@ -19,6 +19,7 @@ LEVELS = {
     "types": 0,
     "model": 1,
     "retarget": 1,
+    "drawing": 1,
     "worlds": 2,
     "demos": 2,
     "training": 3,
@@ -38,6 +39,7 @@ SIMULATOR = {"mujoco", "robosuite", "libero", "bddl"}
 FOREIGN = {
     "types": {"torch", "transformers", *SIMULATOR},
     "retarget": {"torch", "transformers", *SIMULATOR},
+    "drawing": {"torch", "transformers", *SIMULATOR},
     "model": SIMULATOR,
     "training": SIMULATOR,
     "serving": SIMULATOR,

@@ -21,6 +21,7 @@ def made(steps: int = 12) -> Demonstration:
     return Demonstration(
         "libero_object", 7, "open", 42, SCRIPT, "regions", rng.normal(size=(steps, 20)),
         rng.uniform(-1, 1, (steps, 7)), rng.random(steps) < 0.3, np.zeros((0, 7)),
+        np.arange(steps) // (steps // 2),
     )  # fmt: skip
 
 
@@ -31,6 +32,7 @@ def test_round_trip_is_exact(tmp_path: Path) -> None:
     np.testing.assert_array_equal(recording.states, demonstration.states)
     np.testing.assert_array_equal(recording.actions, demonstration.actions)
     np.testing.assert_array_equal(recording.disturbed, demonstration.disturbed)
+    np.testing.assert_array_equal(recording.subtask, demonstration.subtask)
     assert (recording.suite, recording.task, recording.script) == ("libero_object", 7, SCRIPT)
     assert recording.details["seed"] == 42
     assert [p.name for p in path.parent.iterdir()] == ["demo.hdf5"]
@@ -51,6 +53,7 @@ def test_reads_a_file_in_liberos_published_layout(tmp_path: Path) -> None:
     assert recordings[2].actions[0, 0] == 10
     assert recordings[0].script is None
     assert recordings[0].fixture_poses is None
+    assert recordings[0].subtask is None
     assert not recordings[0].disturbed.any()
 
 

@@ -12,7 +12,7 @@ from rain.demos.annotate import annotate, trace
 from rain.demos.collect import CollectConfig, collect
 from rain.demos.dataset import Dataset, unpack_regions
 from rain.demos.hdf5 import read_recordings, write_demonstration
-from rain.demos.replay import ReplayConfig, kept_frames, process, replay
+from rain.demos.replay import ReplayConfig, kept_frames, process, replay, source_of
 from rain.types import HORIZON, RainError
 from rain.worlds.libero import LiberoWorld
 from rain.worlds.libero.experts.demonstrate import Demonstration, ExpertConfig, demonstrate
@@ -122,6 +122,13 @@ def test_bad_collections_are_refused(tmp_path: Path, settings: dict, words: str)
     with pytest.raises(RainError, match=words):
         list(collect(CollectConfig(out=tmp_path, **settings)))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_demonstrations_of_two_suites_are_told_apart() -> None:
+    """Or a resumed run takes one suite's for the other's, and leaves it out."""
+    files = [Path(f"data/protocol/{s}/task_00/demo_00000.hdf5") for s in ("one", "other")]
+    assert source_of(files[0], "demo_0") != source_of(files[1], "demo_0")
+    assert source_of(files[0], "demo_0") == "one/task_00/demo_00000.hdf5/demo_0"
 
 
 def test_processing_nothing_is_an_error(tmp_path: Path) -> None:

@@ -30,6 +30,11 @@ def test_expert_solves_its_task_and_the_same_seed_gives_the_same_demonstration(
     assert isinstance(again, Demonstration)
     np.testing.assert_array_equal(first.actions, again.actions)
     np.testing.assert_array_equal(first.states, again.states)
+    # Each step is logged with its subtask, in the script's order.
+    assert first.subtask is not None
+    assert len(first.subtask) == len(first.actions)
+    np.testing.assert_array_equal(np.unique(first.subtask), range(len(first.script.subtasks)))
+    assert (np.diff(first.subtask) >= 0).all()
 
 
 def test_open_track_varies_target_place_and_path(libero_world: LiberoWorld) -> None:

@@ -10,7 +10,8 @@ from rich.console import Console
 from rain.bench.rollouts import EpisodeResult, Moment, RolloutConfig, rollout
 from rain.bench.sources import CheckpointPolicies, LiberoWorlds
 from rain.bench.trials import horizon_of
-from rain.bench.video import EpisodeFilm, VideoWriter
+from rain.bench.video import EpisodeFilm
+from rain.drawing import VideoWriter
 from rain.types import TaskScript
 
 SUITE = "libero_object"

@@ -19,7 +19,8 @@ from rain.bench.protocols import TaskWorld
 from rain.bench.records import EpisodeRecord, Trial
 from rain.bench.rollouts import EpisodeResult, RolloutConfig, rollout
 from rain.bench.trials import Assignment, Starts, assign, policy_seed
-from rain.bench.video import EpisodeFilm, VideoWriter
+from rain.bench.video import EpisodeFilm
+from rain.drawing import VideoWriter
 from rain.types import Policy, RainError
 
 Film = Literal["none", "first", "all"]

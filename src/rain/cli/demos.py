@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
+from rain.cli.demos_check import Check, run_check
+from rain.cli.demos_import import Import, find_hdf5, run_import
+from rain.cli.demos_view import Sheet, View, run_sheet, run_view
 from rain.demos.replay import ReplayConfig, process
-from rain.types import RainError
 
 
 @dataclass(frozen=True)
@@ -29,19 +32,21 @@ class Process:
 
 def main(args: list[str]) -> int:
     """Run ``rain demos SUBCOMMAND``."""
+    runs: dict[str, tuple[Any, Callable[[Any], int]]] = {
+        "process": (Process, _process),
+        "import": (Import, run_import),
+        "check": (Check, run_check),
+        "view": (View, run_view),
+        "sheet": (Sheet, run_sheet),
+    }
     command = tyro.extras.subcommand_cli_from_dict(
-        {"process": Process}, args=args, prog="rain demos"
+        {name: kind for name, (kind, _) in runs.items()}, args=args, prog="rain demos"
     )
-    return _process(command)
+    return next(run for kind, run in runs.values() if isinstance(command, kind))(command)
 
 
 def _process(config: Process) -> int:
-    files: list[Path] = []
-    for source in config.sources:
-        if not source.exists():
-            raise RainError(f"{source}: no such file or folder")
-        files += sorted(source.rglob("*.hdf5")) if source.is_dir() else [source]
-    files = [file for file in files if not file.name.startswith(".")]
+    files = find_hdf5(config.sources)
     if config.limit is not None and files:
         files = files[:: max(1, len(files) // config.limit)][: config.limit]
     console = Console()

@@ -18,6 +18,8 @@ WITHDRAWN = 0.04
 """m; a release is complete when the hand is this far from where it let go."""
 MOVING = 0.004
 """m or rad; a part or an object that has moved this far is being moved."""
+AT_REST = 0.0005
+"""m or rad a step; a part or an object that moves less has come to rest."""
 HELD_STILL = 0.015
 """m; a hand that has moved less than this since it closed took hold of the part that moves now."""
 
@@ -82,12 +84,13 @@ def _placed(world: LiberoWorld, script: TaskScript, j: int) -> bool:
 def annotate(script: TaskScript, seen: Trace, actions: NDArray) -> tuple[SubtaskSpan, ...]:
     """Find each subtask's start, interaction and end, in order; RainError names one not found."""
     spans: list[SubtaskSpan] = []
-    start = 0
+    start, held = 0, None
     for j, subtask in enumerate(script.subtasks):
         if subtask.action_type == "grasp":
             interaction, end = _grasp(subtask, seen, actions, start)
+            held = subtask.target
         elif subtask.action_type == "release":
-            interaction, end = _release(j, subtask, seen, actions, start)
+            interaction, end = _release(j, subtask, held, seen, actions, start)
         else:
             interaction, end = _motion(j, subtask, seen, actions, start)
         spans.append(
@@ -101,23 +104,34 @@ def annotate(script: TaskScript, seen: Trace, actions: NDArray) -> tuple[Subtask
 
 
 def _grasp(subtask: Subtask, seen: Trace, actions: NDArray, start: int) -> tuple[int, int]:
-    """Complete when lifted by 4 cm between both fingers; the interaction is the last closing."""
+    """Complete when lifted by 4 cm between both fingers; the interaction is the last closing.
+
+    Lifted from the lowest it lay: recordings may begin with objects that still fall, and an
+    object that was dropped may come to lie elsewhere.
+    """
     height = seen.heights[subtask.target]
+    lowest = np.minimum.accumulate(height[start:])
     for step in range(start + 1, len(actions)):
-        if height[step] - height[0] >= LIFTED and subtask.target in seen.held[step]:
+        lifted = height[step] - lowest[step - start] >= LIFTED
+        if lifted and subtask.target in seen.held[step]:
             return _last_change(actions, start, step, closing=True), step
     raise RainError(f"{subtask}: the object is never lifted")
 
 
 def _release(
-    j: int, subtask: Subtask, seen: Trace, actions: NDArray, start: int
+    j: int, subtask: Subtask, held: str | None, seen: Trace, actions: NDArray, start: int
 ) -> tuple[int, int]:
-    """Complete when the object lies at its place and the hand has withdrawn."""
+    """Complete when the object lies at its place and the hand that let go of it has withdrawn.
+
+    A hand that never opens has not let go: what is carried may touch its place on the way, and
+    slip from a finger for a step.
+    """
     resting = None
     for step in range(start + 1, len(actions)):
-        if not seen.placed[step, j] or seen.held[step]:
+        let_go = held not in seen.held[step] if held is not None else not seen.held[step]
+        if not (seen.placed[step, j] and let_go and actions[step, 6] <= 0):
             continue
-        interaction = _last_change(actions, start, step, closing=False)
+        interaction = _last_change(actions, start, step + 1, closing=False)
         resting = (interaction, step)
         moved = np.linalg.norm(seen.states[step, :3] - seen.states[interaction, :3])
         if moved >= WITHDRAWN:
@@ -131,7 +145,8 @@ def _motion(j: int, subtask: Subtask, seen: Trace, actions: NDArray, start: int)
     """Complete when the part or object is where it should be and the hand has withdrawn.
 
     The interaction is when the part begins to move or, where the hand took hold of it first, when
-    it closed.
+    it closed. A hand withdraws from where it let go or the part came to rest: one that still pulls
+    an open drawer further does not withdraw, while a knob turns on by itself.
     """
     began = seen.moved[start, j]
     moving = np.flatnonzero(np.abs(seen.moved[start:, j] - began) > MOVING)
@@ -142,8 +157,12 @@ def _motion(j: int, subtask: Subtask, seen: Trace, actions: NDArray, start: int)
     closed = _last_change(actions, start, first + 1, closing=True)
     since = np.linalg.norm(seen.states[first, :3] - seen.states[closed, :3])
     interaction = closed if since < HELD_STILL else first
-    for step in range(reached, len(actions)):
-        away = np.linalg.norm(seen.states[step, :3] - seen.states[reached, :3])
+    resting = np.flatnonzero(np.abs(np.diff(seen.moved[reached:, j])) < AT_REST)
+    opening = np.flatnonzero((actions[reached:, 6] <= 0) & (actions[reached - 1 : -1, 6] > 0))
+    parted = [int(steps[0]) for steps in (resting, opening) if len(steps)]
+    rest = reached + min(parted, default=0)
+    for step in range(rest, len(actions)):
+        away = np.linalg.norm(seen.states[step, :3] - seen.states[rest, :3])
         if away >= WITHDRAWN and seen.placed[step, j]:
             return interaction, step
     return interaction, reached  # people's recordings end with the success

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from rain.demos.annotate import annotate, trace
 from rain.demos.dataset import DatasetWriter, pack_regions
 from rain.demos.episode import Episode
-from rain.demos.hdf5 import Recording, read_recordings
+from rain.demos.hdf5 import Recording, read_recordings, scene_of
+from rain.demos.order import in_the_order_done
 from rain.types import HORIZON, RainError, SubtaskSpan
-from rain.worlds.libero.suites import SUITES, suite_tasks
 from rain.worlds.libero.world import LiberoWorld, libero_conventions
 from rain.worlds.processes import run_jobs
 
@@ -51,8 +51,8 @@ class Job:
 
 
 def source_of(file: Path, name: str) -> str:
-    """Identify a demonstration by its scene's folder, file and place in the file."""
-    return f"{file.parent.name}/{file.name}/{name}"
+    """Identify a demonstration by its suite's and task's folders, file and place in the file."""
+    return "/".join([*file.absolute().parts[-3:], name])
 
 
 def plan_jobs(files: list[Path], writer: DatasetWriter) -> list[Job]:
@@ -63,19 +63,16 @@ def plan_jobs(files: list[Path], writer: DatasetWriter) -> list[Job]:
     for file in sorted(files):
         for recording in read_recordings(file):
             if source_of(file, recording.name) not in there:
-                jobs.append(Job(file, recording.name, number, *_task_of(recording)))
+                jobs.append(Job(file, recording.name, number, *task_of(recording)))
                 number += 1
     return jobs
 
 
-def _task_of(recording: Recording) -> tuple[str, int]:
+def task_of(recording: Recording) -> tuple[str, int]:
+    """The suite and index of a recording's task."""
     if recording.suite is not None and recording.task is not None:
         return recording.suite, recording.task
-    name = Path(recording.bddl).stem
-    for suite in SUITES:
-        if name in suite_tasks(suite):
-            return suite, suite_tasks(suite).index(name)
-    raise RainError(f"{recording.file}: its scene {recording.bddl!r} is not one of the 40 tasks")
+    return scene_of(recording.file, recording.bddl)
 
 
 def process(
@@ -88,7 +85,7 @@ def process(
     if not files:
         raise RainError("no .hdf5 file was found; make some with rain collect")
     recordings = [next(read_recordings(file)) for file in (files[0], files[-1])]
-    suites = sorted({_task_of(recording)[0] for recording in recordings})
+    suites = sorted({task_of(recording)[0] for recording in recordings})
     writer = DatasetWriter(out, libero_conventions(config.image_size), track, "+".join(suites))
     missing = plan_jobs(files, writer)
     yield len(files) - len({job.file for job in missing}), []
@@ -129,6 +126,8 @@ def replay(world: LiberoWorld, recording: Recording, config: ReplayConfig) -> Ep
     if recording.fixture_poses is not None:
         world.set_fixture_poses(recording.fixture_poses)
     seen = trace(world, recording.states, script)
+    if recording.script is None:
+        script, seen = in_the_order_done(script, seen)
     spans = annotate(script, seen, recording.actions)
     frames = kept_frames(spans, recording.disturbed, config)
     if len(frames) == 0:

@@ -63,6 +63,14 @@ def suite_tasks(suite: str) -> list[str]:
     return [entry["task"] for entry in _scripts()[suite]]
 
 
+def task_named(name: str) -> tuple[str, int] | None:
+    """Suite and index of a task by the name its BDDL file has; None where none has it."""
+    for suite in SUITES:
+        if name in suite_tasks(suite):
+            return suite, suite_tasks(suite).index(name)
+    return None
+
+
 def find_task(suite: str, index: int) -> Task:
     """Look a task up by suite and index; RainError where there is none."""
     names = suite_tasks(suite)

@@ -23,8 +23,8 @@ from rain.worlds.libero.goals import goal_of
 from rain.worlds.libero.world import LiberoWorld
 
 TRACKS = ("protocol", "open")
-Step = tuple[NDArray, NDArray, bool]
-"""State before, action, whether the action was an injected disturbance."""
+Step = tuple[NDArray, NDArray, bool, int]
+"""State before, action, whether it was an injected disturbance, index of the subtask at work."""
 
 MakePolicy = Callable[[int], Policy]
 """seed -> policy."""
@@ -60,6 +60,8 @@ class Demonstration:
 
     states (L, 1 + nq + nv): simulator state before each action; actions (L, 7);
     disturbed bool (L,): the action was an injected disturbance; fixture_poses (n, 7).
+    subtask int (L,): index in the script of the subtask the expert was at, its own log; only
+    there to measure annotation against, which never reads it.
     """
 
     suite: str
@@ -72,6 +74,7 @@ class Demonstration:
     actions: NDArray[np.float64]
     disturbed: NDArray[np.bool_]
     fixture_poses: NDArray[np.float64]
+    subtask: NDArray[np.int64] | None = None
 
 
 class ExpertError(RainError):
@@ -120,12 +123,12 @@ def demonstrate(
         steps = attempt(skills, script, rng, config, policy)
     except ExpertError as error:
         return Failure(seed, str(error))
-    states, actions, disturbed = zip(*steps, strict=True)
+    states, actions, disturbed, subtask = zip(*steps, strict=True)
     if all(disturbed):
         return Failure(seed, "the policy did it alone: nothing to correct")
     return Demonstration(
         world.task.suite, world.task.index, track, seed, script, layout.kind,
-        np.array(states), np.array(actions), np.array(disturbed), fixtures,
+        np.array(states), np.array(actions), np.array(disturbed), fixtures, np.array(subtask),
     )  # fmt: skip
 
 
@@ -156,15 +159,15 @@ def _run(
     config: ExpertConfig,
     policy: Policy | None,
 ) -> Iterator[Step]:
-    """Act until the script is done: (state before, action, whether it was a disturbance)."""
+    """Act until the script is done, or the horizon."""
     world = skills.world
     actions = _actions(skills, script, rng, config, policy)
     limit = config.horizon * len(script.subtasks)
-    for action, disturbed in itertools.islice(actions, limit):
+    for action, disturbed, subtask in itertools.islice(actions, limit):
         clipped = np.clip(action, -1, 1)
         before = world.get_state()
         world.step(clipped)
-        yield before, clipped, disturbed
+        yield before, clipped, disturbed, subtask
 
 
 def _actions(
@@ -173,21 +176,23 @@ def _actions(
     rng: np.random.Generator,
     config: ExpertConfig,
     policy: Policy | None,
-) -> Iterator[tuple[NDArray, bool]]:
+) -> Iterator[tuple[NDArray, bool, int]]:
     world = skills.world
     for index, subtask in enumerate(script.subtasks):
         if policy is not None and rng.random() < config.led:
-            yield from _lead(world, policy, subtask, int(rng.integers(*config.led_steps)))
+            for step in _lead(world, policy, subtask, int(rng.integers(*config.led_steps))):
+                yield *step, index
             if subtask.action_type == "grasp" and world.held_object() == subtask.target:
                 continue
         if subtask.action_type == "grasp" and rng.random() < config.missed:
-            yield from _miss(world, skills, subtask, rng)
+            for step in _miss(world, skills, subtask, rng):
+                yield *step, index
         push_at = int(rng.integers(3, 30)) if rng.random() < config.pushed else -1
-        for step, action in enumerate(skills.do(subtask, index)):
-            if step == push_at and _may_push(world, subtask):
+        for number, action in enumerate(skills.do(subtask, index)):
+            if number == push_at and _may_push(world, subtask):
                 for push in _push(action, rng):
-                    yield push, True
-            yield action, False
+                    yield push, True, index
+            yield action, False, index
 
 
 def _lead(

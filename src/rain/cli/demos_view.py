@@ -1,0 +1,79 @@
+"""``rain demos view`` and ``rain demos sheet``: what a dataset looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.progress import Progress
+
+from rain.demos.dataset import Dataset
+from rain.demos.view import Project, contact_sheet, film_episode, scene_projection
+from rain.types import RainError
+from rain.worlds.libero.world import LiberoWorld
+
+
+@dataclass(frozen=True)
+class View:
+    """Write an episode as a video: regions, plan, subtasks, progress targets, boundaries."""
+
+    dataset: Annotated[Path, tyro.conf.Positional]
+    episode: int = 0
+    out: Path = Path("view.mp4")
+    plan: bool = True
+    """Draw the plan into the views; needs the simulator, which knows the cameras."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Write a contact sheet: one tile a task, its first interaction with the region tinted."""
+
+    dataset: Annotated[Path, tyro.conf.Positional]
+    out: Path = Path("sheet.png")
+
+
+def run_view(command: View) -> int:
+    """Film one episode."""
+    console, dataset = Console(), Dataset.open(command.dataset)
+    if not 0 <= command.episode < len(dataset):
+        raise RainError(f"--episode: the dataset has 0 to {len(dataset) - 1}")
+    world = _scene(dataset, command.episode, console) if command.plan else None
+    try:
+        project: Project | None = scene_projection(world) if world is not None else None
+        _show("frames", film_episode(dataset, command.episode, command.out, project), console)
+    finally:
+        if world is not None:
+            world.close()
+    console.print(f"episode {command.episode}: {command.out}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def run_sheet(command: Sheet) -> int:
+    """Draw the contact sheet."""
+    console = Console()
+    _show("tasks", contact_sheet(Dataset.open(command.dataset), command.out), console)
+    console.print(f"{command.out}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _scene(dataset: Dataset, episode: int, console: Console) -> LiberoWorld | None:
+    """The scene of an episode, for its cameras; None, with a line that says so, without one."""
+    details = dataset.entries[episode].details
+    try:
+        return LiberoWorld(str(details["suite"]), int(details["task"]))
+    except KeyError:
+        console.print("no plan drawn: the dataset does not name the episode's task")
+    except RainError as error:
+        console.print(f"no plan drawn: {error}", highlight=False)
+    return None
+
+
+def _show(what: str, steps: Iterator[tuple[int, int]], console: Console) -> None:
+    with Progress(console=console) as progress:
+        bar = progress.add_task(what, total=None)
+        for done, total in steps:
+            progress.update(bar, completed=done, total=total)
