@@ -17,9 +17,11 @@ from rain.worlds.libero.experts.layouts import (
     sample_layout,
 )
 from rain.worlds.libero.experts.motion import CLOSED, OPEN, StuckError, Style
+from rain.worlds.libero.experts.places import lies_in
 from rain.worlds.libero.experts.scripts import ScriptMix, propose
 from rain.worlds.libero.experts.skills import Skills
-from rain.worlds.libero.goals import goal_of
+from rain.worlds.libero.goals import Predicate, goal_of
+from rain.worlds.libero.regions import parse_target
 from rain.worlds.libero.world import LiberoWorld
 
 TRACKS = ("protocol", "open")
@@ -78,15 +80,21 @@ class Demonstration:
 
 
 class ExpertError(RainError):
-    """The expert did not reach the script's goal."""
+    """The expert did not reach the script's goal; ``steps`` is what it did."""
+
+    def __init__(self, reason: str, steps: list[Step]) -> None:
+        """Say why, and keep what was done."""
+        super().__init__(reason)
+        self.steps = steps
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A demonstration that was not kept, and why."""
+    """A demonstration that was not kept, and why; what was done of it, if anything."""
 
     seed: int
     reason: str
+    demonstration: Demonstration | None = None
 
 
 def demonstrate(
@@ -105,7 +113,10 @@ def demonstrate(
         world.reset(seed=int(rng.integers(2**31)))
         layout, script = describe(world, "regions"), world.script
     else:
-        layout = sample_layout(world, rng, config.mix)
+        try:
+            layout = sample_layout(world, rng, config.mix)
+        except RainError as error:
+            return Failure(seed, str(error))
         drawn = propose(world, rng, config.scripts)
         if drawn is None:
             return Failure(seed, "nothing in the layout can be acted on")
@@ -119,17 +130,21 @@ def demonstrate(
         _move_start(world, skills, rng)
     fixtures = world.fixture_poses()
     policy = make_policy(seed) if make_policy is not None else None
+    reason = ""
     try:
         steps = attempt(skills, script, rng, config, policy)
     except ExpertError as error:
-        return Failure(seed, str(error))
+        steps, reason = error.steps, str(error)
+    if not steps:
+        return Failure(seed, reason)
     states, actions, disturbed, subtask = zip(*steps, strict=True)
-    if all(disturbed):
-        return Failure(seed, "the policy did it alone: nothing to correct")
-    return Demonstration(
+    demonstration = Demonstration(
         world.task.suite, world.task.index, track, seed, script, layout.kind,
         np.array(states), np.array(actions), np.array(disturbed), fixtures, np.array(subtask),
     )  # fmt: skip
+    if not reason and all(disturbed):
+        reason = "the policy did it alone: nothing to correct"
+    return Failure(seed, reason, demonstration) if reason else demonstration
 
 
 def attempt(
@@ -139,17 +154,40 @@ def attempt(
     config: ExpertConfig,
     policy: Policy | None = None,
 ) -> list[Step]:
-    """Do ``script`` from the world's present state; ExpertError says why it failed."""
-    world = skills.world
+    """Do ``script`` from the world's present state; ExpertError says why it failed.
+
+    Done is what holds at the end, or, where a thing was put somewhere and still is there, what held
+    at some step, as LIBERO judges: some things sink a little further when they come to rest.
+    """
+    world, steps = skills.world, list[Step]()
+    passed: set[Predicate] = set()
     try:
-        steps = list(_run(skills, script, rng, config, policy))
+        for step in _run(skills, script, rng, config, policy):
+            steps.append(step)
+            if not world.touched_by_both_fingers():
+                passed |= set(goal_of(script)) - set(world.unmet(script))
     except StuckError as error:
-        raise ExpertError(str(error)) from error
+        raise ExpertError(str(error), steps) from error
     if len(steps) >= config.horizon * len(script.subtasks):
-        raise ExpertError("not done within the horizon")
-    if unmet := world.unmet(script):
-        raise ExpertError("goal not reached: " + ", ".join(" ".join(p) for p in unmet))
+        raise ExpertError("not done within the horizon", steps)
+    unmet = [
+        p for p in world.unmet(script) if p not in passed or not _still_there(world, script, p)
+    ]
+    if unmet:
+        raise ExpertError("goal not reached: " + ", ".join(" ".join(p) for p in unmet), steps)
     return steps
+
+
+def _still_there(world: LiberoWorld, script: TaskScript, predicate: Predicate) -> bool:
+    """Say whether an object lies where one of the script's releases put it."""
+    if predicate[0] not in ("in", "on"):
+        return False
+    places = [s.target for s in script.subtasks if s.action_type == "release"]
+    return any(
+        lies_in(world, predicate[1], place)
+        for place in places
+        if predicate[2] in (parse_target(place).site, parse_target(place).owner)
+    )
 
 
 def _run(

@@ -68,16 +68,18 @@ def _carry(hand: Hand, held: str, name: str, slot: float) -> Iterator[NDArray]:
         position, rotation = hand.world.ee_pose()
         error = goal - position
         turn = float(np.linalg.norm(rotation_vector(pose @ rotation.T)))
-        if np.hypot(*error[:2]) < 0.010 and error[2] > -0.012 and turn < 0.1:
+        narrow = place.direction is not None
+        if np.hypot(*error[:2]) < (0.006 if narrow else 0.010) and error[2] > -0.012 and turn < 0.1:
             return
         if headway.lost(float(np.linalg.norm(error))):
             lowest = -0.10 if place.inside else -0.03
-            if np.hypot(*error[:2]) < NEAR_ENOUGH and lowest < error[2] < 0.03:
+            near = 0.5 * NEAR_ENOUGH if narrow else NEAR_ENOUGH
+            if np.hypot(*error[:2]) < near and lowest < error[2] < 0.03:
                 return
             raise StuckError(f"no headway towards {name}")
         clear = hand.clearance(position, goal, held, below + 0.03)
         clear = max(place.rim + below + 0.03, clear)
-        yield hand.funnel(goal, pose, CLOSED, clear, inner=0.01, outer=0.06)
+        yield hand.funnel(goal, pose, CLOSED, clear, inner=0.003 if narrow else 0.01, outer=0.06)
 
 
 def _carried_pose(hand: Hand, held: str, place: Place) -> NDArray:
