@@ -80,9 +80,7 @@ def _compare(suite: str, task: int) -> tuple[str, ...]:
             shown.append((labels, expected))
     for labels, expected in shown:
         for name, region in zip(world.targets(), expected, strict=True):
-            np.testing.assert_array_equal(
-                labeller.table.lookup(name)[labels], region, err_msg=name
-            )
+            np.testing.assert_array_equal(labeller.table.lookup(name)[labels], region, err_msg=name)
     wanted = {s.target.partition("->")[0] for s in world.script.subtasks}
     assert wanted <= set(world.targets())
     return world.targets()

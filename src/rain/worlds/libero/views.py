@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from rain.worlds.labels import Labeller
 from rain.worlds.libero.regions import (
     PARTS,
     VISUAL_GROUP,
-    Part,
     Target,
     body_subtree,
     convex_hull_mask,
@@ -24,8 +24,13 @@ CAMERAS = {"agentview": "agentview", "wrist": "robot0_eye_in_hand"}
 """View -> MuJoCo camera."""
 
 
-def _projected(part: Part | None) -> bool:
-    return part is not None and part.project
+@dataclass(frozen=True)
+class _Cut:
+    """Which of ``rows`` of target names each geom belongs to, (ngeom + 1,); projected places."""
+
+    piece: NDArray[np.int64]
+    rows: list[tuple[str, ...]]
+    places: list[Target]
 
 
 class Views:
@@ -40,7 +45,7 @@ class Views:
         self._rendering = rendering
         self._renderer: Renderer | None = None
         self._geom_sets: dict[str, NDArray[np.bool_]] = {}
-        self._pieces: tuple[NDArray[np.int64], list[tuple[str, ...]]] | None = None
+        self._cut: _Cut | None = None
 
     @property
     def _model(self) -> Any:
@@ -92,20 +97,18 @@ class Views:
     def label_map(self, view: str, size: int, labeller: Labeller) -> NDArray[np.uint8]:
         """All targets of one view from one segmentation: uint8 (size, size), see ``Labeller``."""
         ids = self._renderer_now().geom_ids(self._data, self._camera(view), size)
-        targets = [parse_target(name) for name in self.targets()]
-        places = [t for t in targets if _projected(t.part)]
-        if self._pieces is None:
-            self._pieces = self._cut([t for t in targets if not _projected(t.part)])
-        piece, rows = self._pieces
-        return labeller.number(piece[ids], rows, {t.name: self._region(t, ids, view) for t in places})
+        cut = self._cut = self._cut or self._cut_scene()
+        places = {place.name: self._region(place, ids, view) for place in cut.places}
+        return labeller.number(cut.piece[ids], cut.rows, places)
 
-    def _cut(self, targets: list[Target]) -> tuple[NDArray[np.int64], list[tuple[str, ...]]]:
-        """Which row of target names each geom belongs to, (ngeom + 1,), and the rows."""
-        belongs = np.stack([self._geoms(target) for target in targets])
+    def _cut_scene(self) -> _Cut:
+        targets = [parse_target(name) for name in self.targets()]
+        fixed = [t for t in targets if t.part is None or not t.part.project]
+        belongs = np.stack([self._geoms(target) for target in fixed])
         patterns, piece = np.unique(belongs, axis=1, return_inverse=True)
-        names = np.array([target.name for target in targets])
+        names = np.array([target.name for target in fixed])
         rows = [tuple(names[pattern].tolist()) for pattern in patterns.T]
-        return piece.reshape(-1), rows
+        return _Cut(piece.reshape(-1), rows, [t for t in targets if t not in fixed])
 
     def _region(self, target: Target, ids: NDArray[np.int32], view: str) -> NDArray[np.bool_]:
         mask = self._geoms(target)[ids]  # id -1 picks the last entry, which is False

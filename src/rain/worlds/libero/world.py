@@ -265,9 +265,9 @@ class LiberoWorld:
         """Names of all targets of the scene: objects, fixtures, their parts, places."""
         return self._views.targets()
 
-    def label_map(self, view: str, labeller: Labeller, size: int | None = None) -> NDArray[np.uint8]:
-        """Regions of all targets in one view as uint8 (size, size); see ``rain.worlds.labels``."""
-        return self._views.label_map(view, size or self.conventions.image_size, labeller)
+    def label_map(self, view: str, labeller: Labeller) -> NDArray[np.uint8]:
+        """Regions of all targets in one view as uint8 (S, S); see ``rain.worlds.labels``."""
+        return self._views.label_map(view, self.conventions.image_size, labeller)
 
     def project(self, points: ArrayLike, view: str, size: int | None = None) -> NDArray:
         """Project base-frame points (N, 3) to pixels (N, 2), u right, v down; NaN when behind."""

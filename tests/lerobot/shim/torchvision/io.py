@@ -14,7 +14,7 @@ class VideoReader:
 
     def seek(self, time_s: float, keyframes_only: bool = False) -> "VideoReader":
         """Go to the last key frame at or before ``time_s``."""
-        at = int(round(time_s / self._stream.time_base))
+        at = round(time_s / self._stream.time_base)
         self.container.seek(at, any_frame=not keyframes_only, stream=self._stream)
         self._frames = self.container.decode(self._stream)
         return self
