@@ -26,6 +26,7 @@ from rain.demos.lerobot.files import (
     parquet_writer,
     read_json,
     read_parquet,
+    size_and_sum,
     write_json,
     write_parquet,
 )
@@ -165,7 +166,7 @@ def _write(folder: Path, store: LeRobotStore, group: Sequence[Staged]) -> None:
         work / schema.STATS, stats.aggregate([store.stats, *parts] if store.stats else parts)
     )
     written = [path for path in work.rglob("*") if path.is_file()]
-    files = store.bytes | {str(p.relative_to(work)): p.stat().st_size for p in written}
+    files = store.files | {str(p.relative_to(work)): size_and_sum(p) for p in written}
     frames = store.info["total_frames"] + sum(row["length"] for row in rows)
     info = _info(header, files, number + 1, first + len(group), frames, len(tasks))
     write_json(work / schema.INFO, info)
@@ -298,7 +299,12 @@ def _write_own(work: Path, number: int, group: Sequence[Staged], first: int) -> 
 
 
 def _info(
-    header: Header, files: dict[str, int], commits: int, episodes: int, frames: int, tasks: int
+    header: Header,
+    files: dict[str, list[int]],
+    commits: int,
+    episodes: int,
+    frames: int,
+    tasks: int,
 ) -> dict[str, Any]:
     fps = header.conventions.rate_hz
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,6 +86,15 @@ def naming(path: Path) -> Iterator[None]:
         raise RainError(
             f"{path}: not readable ({reason}); restore it or make the dataset again"
         ) from error
+
+
+def size_and_sum(path: Path) -> list[int]:
+    """Size and CRC-32 of a file, to know it again by."""
+    total = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            total = zlib.crc32(block, total)
+    return [path.stat().st_size, total]
 
 
 def flush_to_disk(path: Path) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from rain.demos.episode import Episode, Motion
 from rain.demos.lerobot import schema, stats
-from rain.demos.lerobot.files import naming, open_parquet, read_json, read_parquet
+from rain.demos.lerobot.files import naming, open_parquet, read_json, read_parquet, size_and_sum
 from rain.demos.lerobot.pixels import decode_png, decode_video
 from rain.demos.store import Entry, Header
 from rain.types import RainError, Subtask, SubtaskSpan
@@ -43,8 +43,8 @@ class LeRobotStore:
         self.entries = self._read_entries()
 
     @property
-    def bytes(self) -> dict[str, int]:
-        """Bytes of each file of the dataset."""
+    def files(self) -> dict[str, list[int]]:
+        """File, relative to the folder -> its bytes and CRC-32; all but meta/info.json."""
         return dict(self.info["rain"]["files"])
 
     def name(self, index: int) -> str:
@@ -88,10 +88,7 @@ class LeRobotStore:
         views, size = self.header.conventions.views, self.header.conventions.image_size
         count = self.entries[index].frames
         path = self._path("data", index)
-        keys = [schema.label_key(view) for view in views]
-        if self.header.images == "png":
-            keys += [schema.image_key(view) for view in views]
-        table = self._group(path, index, count, ["step", *keys])
+        table = self._group(path, index, count)
         with naming(path):
             if _array(table["step"]).tolist() != self._rows_own[index]["frames"]:
                 raise ValueError(f"episode {index} lacks frames")
@@ -120,13 +117,10 @@ class LeRobotStore:
                 path = self._path("data", index)
                 raise RainError(f"{path}: episode {index} frame {i}, {key}: {error}") from error
 
-    def _group(
-        self, path: Path, index: int, rows: int, columns: list[str] | None = None
-    ) -> pa.Table:
-        """The rows of an episode: its row group, checked."""
+    def _group(self, path: Path, index: int, rows: int) -> pa.Table:
+        """The rows of an episode: its row group, all of it, so that damage anywhere shows."""
         with open_parquet(path) as file:
-            wanted = None if columns is None else ["episode_index", *columns]
-            table = file.read_row_group(self._groups[index], wanted)
+            table = file.read_row_group(self._groups[index])
             found = _array(table["episode_index"])
             if len(found) != rows or (found != index).any():
                 raise ValueError(f"episode {index} should have {rows} rows, {len(found)} are there")
@@ -138,14 +132,17 @@ class LeRobotStore:
     # --- reading the index --------------------------------------------------------------------
 
     def _check_files(self) -> None:
-        for file, size in self.info["rain"]["files"].items():
+        """All sizes, and the sums of what is small and read at once; pages have their own."""
+        for file, (size, total) in self.files.items():
             path = self.folder / file
             if not path.is_file():
                 raise RainError(f"{path}: missing; restore it or make the dataset again")
-            if path.stat().st_size != size:
+            large = file.startswith(("data/", "videos/", "rain/steps/"))
+            found = [path.stat().st_size, total] if large else size_and_sum(path)
+            if found != [size, total]:
                 raise RainError(
-                    f"{path}: truncated or changed ({path.stat().st_size} bytes instead of "
-                    f"{size}); restore it or make the dataset again"
+                    f"{path}: truncated or changed ({found[0]} bytes, {size} were written); "
+                    "restore it or make the dataset again"
                 )
 
     def _video_columns(self) -> list[str]:
