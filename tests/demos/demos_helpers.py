@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rain.demos.dataset import DatasetWriter
 from rain.demos.episode import Episode
-from rain.model.config import RainConfig
 from rain.types import Conventions, Subtask, SubtaskSpan
 from rain.worlds.labels import LabelTable
+
+if TYPE_CHECKING:
+    from rain.model.config import RainConfig
 
 VIEWS = ("agentview", "wrist")
 TARGETS = ("block_1", "tray_1")
@@ -116,6 +119,8 @@ def dataset(
 
 def tiny_network(**changes) -> RainConfig:
     """The smallest network with every part: two views of 32 pixels, 2 × 2 tokens."""
+    from rain.model.config import RainConfig  # not where only data is read
+
     settings = {
         "backbone": "stem",
         "text": "table",

@@ -23,10 +23,13 @@ def quantile_name(share: float) -> str:
 
 def of_values(values: NDArray) -> dict[str, Any]:
     """Statistics over the first axis of (T, d), or of (T,) as one dimension."""
-    values = values.reshape(len(values), -1).astype(np.float64)
+    values = values.reshape(len(values), -1)
+    whole = np.issubdtype(values.dtype, np.integer)
+    ends = values if whole else values.astype(np.float64)  # whole numbers have whole ends
+    values = values.astype(np.float64)
     found = {
-        "min": values.min(axis=0),
-        "max": values.max(axis=0),
+        "min": ends.min(axis=0),
+        "max": ends.max(axis=0),
         "mean": values.mean(axis=0),
         "std": values.std(axis=0),
         **dict(
@@ -70,8 +73,8 @@ def _join(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     counts = np.array([part["count"][0] for part in parts], dtype=np.float64)
     weights = counts / counts.sum()
 
-    def column(name: str) -> NDArray[np.float64]:
-        return np.array([part[name] for part in parts], dtype=np.float64)
+    def column(name: str) -> NDArray:
+        return np.array([part[name] for part in parts])
 
     def weighted(values: NDArray) -> NDArray[np.float64]:
         return np.tensordot(weights, values, axes=1)
