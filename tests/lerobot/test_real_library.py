@@ -22,7 +22,7 @@ if importlib.util.find_spec("lerobot") and not importlib.util.find_spec("torchvi
     # See the folder's own words on why: it gives the two things that reading needs.
     sys.path.insert(0, str(Path(__file__).parent / "shim"))
 
-lerobot = pytest.importorskip("lerobot", reason="make test-lerobot has it")
+pytest.importorskip("lerobot", reason="make test-lerobot has it")
 import datasets
 import pyarrow.parquet as pq
 import torch

@@ -10,6 +10,8 @@ import tyro
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
+from rain.cli.demos_info import show
+from rain.demos.info import summarise
 from rain.demos.replay import ReplayConfig, process
 from rain.types import RainError
 
@@ -27,12 +29,29 @@ class Process:
     replay: ReplayConfig = field(default_factory=ReplayConfig)
 
 
+@dataclass(frozen=True)
+class Info:
+    """What a dataset holds: tasks, episodes, frames, action types, size."""
+
+    datasets: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Dataset folders."""
+    json: bool = False
+    """Print JSON instead of tables."""
+
+
 def main(args: list[str]) -> int:
     """Run ``rain demos SUBCOMMAND``."""
     command = tyro.extras.subcommand_cli_from_dict(
-        {"process": Process}, args=args, prog="rain demos"
+        {"process": Process, "info": Info}, args=args, prog="rain demos"
     )
-    return _process(command)
+    return _info(command) if isinstance(command, Info) else _process(command)
+
+
+def _info(config: Info) -> int:
+    if not config.datasets:
+        raise RainError("name a dataset folder")
+    show(summarise(config.datasets), config.json)
+    return 0
 
 
 def _process(config: Process) -> int:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rain.demos.episode import Episode, Motion
 from rain.types import Conventions, RainError, SubtaskSpan
 from rain.worlds.labels import LabelTable
@@ -67,17 +70,23 @@ class Header:
 class Entry:
     """One line of a dataset's index, read without touching frames.
 
-    frames, steps: how many of each. key: identifies the content. spans: the subtasks as they
-    happened. details: instruction, source, seed and the like.
+    frame_steps: int32 (frames,), the control step of each kept frame. steps: how many control
+    steps there are. key: identifies the content. spans: the subtasks as they happened. details:
+    instruction, source, seed and the like.
     """
 
-    frames: int
+    frame_steps: NDArray[np.int32]
     steps: int
     key: str
     targets: tuple[str, ...]
     table: LabelTable
     spans: tuple[SubtaskSpan, ...]
     details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def frames(self) -> int:
+        """How many frames were kept."""
+        return len(self.frame_steps)
 
 
 class EpisodeStore(Protocol):

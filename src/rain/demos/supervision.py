@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from rain.types import HORIZON, PLAN_POINTS, Array, SubtaskSpan
+
+
+def spans_of(steps: NDArray, spans: Sequence[SubtaskSpan]) -> NDArray[np.int64]:
+    """The subtask each control step happens in; past the last boundary, the last: int64 (n,)."""
+    ends = np.array([span.end for span in spans])
+    return np.minimum(np.searchsorted(ends, steps, side="right"), len(ends) - 1)
 
 
 def action_chunks(actions: Array, steps: NDArray, end: int, padding: str = "zero") -> Array:

@@ -38,7 +38,7 @@ class LeRobotStore:
         self.tasks = self._names(schema.TASKS, "task_index")
         self.subtask_names = self._names(schema.SUBTASK_NAMES, "subtask_index")
         self._meta = self._rows("meta", schema_columns=META_COLUMNS + self._video_columns())
-        self._rows_own = self._rows("episodes")
+        self._own = self._rows("episodes")
         self.stats = self._read_stats()
         self.entries = self._read_entries()
 
@@ -64,7 +64,7 @@ class LeRobotStore:
     # --- reading one episode ------------------------------------------------------------------
 
     def _motion(self, index: int) -> dict[str, Any]:
-        entry, own = self.entries[index], self._rows_own[index]
+        entry, own_position = self.entries[index], self._own[index]["own_ee_position"]
         path = self._path("steps", index)
         table = self._group(path, index, entry.steps)
         with naming(path):
@@ -72,7 +72,7 @@ class LeRobotStore:
             if (columns["step"] != np.arange(entry.steps)).any():
                 raise ValueError("control steps are missing")
             return {
-                "frames": np.array(own["frames"], np.int32),
+                "frames": entry.frame_steps,
                 "targets": entry.targets,
                 "states": columns["state"],
                 "actions": columns["action"],
@@ -80,7 +80,7 @@ class LeRobotStore:
                 "disturbed": columns["disturbed"],
                 "spans": entry.spans,
                 "details": entry.details,
-                "ee_position": columns["ee_position"] if own["own_ee_position"] else None,
+                "ee_position": columns["ee_position"] if own_position else None,
                 "table": entry.table,
             }
 
@@ -90,7 +90,7 @@ class LeRobotStore:
         path = self._path("data", index)
         table = self._group(path, index, count)
         with naming(path):
-            if _array(table["step"]).tolist() != self._rows_own[index]["frames"]:
+            if (_array(table["step"]) != self.entries[index].frame_steps).any():
                 raise ValueError(f"episode {index} lacks frames")
         images = np.empty((count, len(views), size, size, 3), np.uint8)
         labels = np.empty((count, len(views), size, size), np.uint8)
@@ -187,7 +187,7 @@ class LeRobotStore:
         for row in self._rows("subtasks"):
             spans.setdefault(row["episode_index"], []).append(_span(row))
         entries = []
-        for index, (meta, own) in enumerate(zip(self._meta, self._rows_own, strict=True)):
+        for index, (meta, own) in enumerate(zip(self._meta, self._own, strict=True)):
             if meta["length"] != len(own["frames"]) or index not in spans:
                 raise RainError(f"{self.name(index)}: its tables do not fit together")
             entries.append(_entry(own, tuple(spans[index])))
@@ -242,7 +242,7 @@ def _span(row: dict[str, Any]) -> SubtaskSpan:
 def _entry(own: dict[str, Any], spans: tuple[SubtaskSpan, ...]) -> Entry:
     rows = tuple(tuple(row) for row in own["labels"])
     return Entry(
-        frames=len(own["frames"]),
+        frame_steps=np.array(own["frames"], np.int32),
         steps=own["steps"],
         key=own["key"],
         targets=tuple(own["targets"]),

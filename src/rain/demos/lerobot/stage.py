@@ -23,7 +23,7 @@ from rain.demos.lerobot import schema, stats
 from rain.demos.lerobot.files import flush_to_disk, read_json, write_json, write_parquet
 from rain.demos.lerobot.pixels import encode_png, encode_video
 from rain.demos.store import Header
-from rain.demos.supervision import progress_targets
+from rain.demos.supervision import progress_targets, spans_of
 from rain.types import ACTION_TYPES
 
 STAGED = "rain/staged"
@@ -151,15 +151,9 @@ def _facts(header: Header, episode: Episode, key: str) -> dict[str, Any]:
     }
 
 
-def span_of_frames(episode: Episode) -> NDArray[np.int64]:
-    """The subtask each kept frame happens in; past the last boundary, the last: int64 (T,)."""
-    ends = np.array([span.end for span in episode.spans])
-    return np.minimum(np.searchsorted(ends, episode.frames, side="right"), len(ends) - 1)
-
-
 def _data(header: Header, episode: Episode) -> pa.Table:
     frames = episode.frames.astype(np.int64)
-    count, spans = len(frames), span_of_frames(episode)
+    count, spans = len(frames), spans_of(episode.frames, episode.spans)
     progress = np.empty((count, 3), np.float32)
     for j, span in enumerate(episode.spans):
         progress[spans == j] = progress_targets(
