@@ -18,6 +18,8 @@ from rain.demos.lerobot.stage import staged_folders
 from rain.demos.supervision import spans_of
 from rain.types import ACTION_TYPES
 
+PARTS = ("images", "labels", "steps", "rest")
+
 
 @dataclass(frozen=True)
 class Count:
@@ -108,7 +110,7 @@ def summarise(folders: Sequence[Path]) -> Info:
         instructions=len({entry.details.get("instruction") for entry in entries}),
         tasks=_tasks(stores),
         action_types=_action_types(stores),
-        bytes=dict(sizes),
+        bytes={name: sizes[name] for name in PARTS},
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -87,6 +88,9 @@ def decode_video(path: Path, start: float, count: int, fps: float, size: int) ->
     """
     found = np.empty((count, size, size, 3), np.uint8)
     first, seen = round(start * fps), 0
+    # One for all frames: VideoFrame.to_ndarray makes a new one each time, which costs more than
+    # decoding does.
+    colours = VideoReformatter()
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
@@ -95,7 +99,7 @@ def decode_video(path: Path, start: float, count: int, fps: float, size: int) ->
             for frame in container.decode(stream):
                 number = round((frame.time or 0.0) * fps) - first
                 if 0 <= number < count:
-                    found[number] = frame.to_ndarray(format="rgb24")
+                    found[number] = colours.reformat(frame, format="rgb24").to_ndarray()
                     seen += 1
                 if number >= count - 1:
                     break

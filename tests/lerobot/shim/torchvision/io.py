@@ -2,6 +2,7 @@
 
 import av
 import torch
+from av.video.reformatter import VideoReformatter
 
 
 class VideoReader:
@@ -11,6 +12,7 @@ class VideoReader:
         self.container = av.open(src)
         self._stream = self.container.streams.video[0]
         self._frames = self.container.decode(self._stream)
+        self._colours = VideoReformatter()  # one for all frames is many times faster
 
     def seek(self, time_s: float, keyframes_only: bool = False) -> "VideoReader":
         """Go to the last key frame at or before ``time_s``."""
@@ -24,5 +26,7 @@ class VideoReader:
 
     def __next__(self) -> dict:
         frame = next(self._frames)
-        data = torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
+        data = torch.from_numpy(self._colours.reformat(frame, format="rgb24").to_ndarray()).permute(
+            2, 0, 1
+        )
         return {"data": data, "pts": float(frame.pts * frame.time_base)}
