@@ -9,12 +9,12 @@ torchvision is missing, lerobot decodes videos through the stand-in of ``tests/l
 
 from __future__ import annotations
 
-import json
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ from rain.demos.info import summarise
 from rain.model import RainNet
 from rain.training.config import TrainConfig
 from rain.training.recipes import recipe
+
+Reader = tuple[str, str, Callable[[], float]]
+"""Storage, name, and what measures its samples per second."""
 
 SIDE = Path(".venv-lerobot/bin/python")
 
@@ -47,6 +50,8 @@ class Options:
     """Samples in a batch."""
     seconds: float = 5.0
     """Time each reader for so long."""
+    rounds: int = 3
+    """Rounds over all readers; the median is reported, and the slowest and fastest."""
     threads: int = 1
     """CPU threads of torch."""
     lerobot: Path = SIDE
@@ -61,8 +66,21 @@ def main(options: Options) -> None:
         folders = {
             storage: copy(options, storage, Path(scratch) / storage) for storage in ("png", "video")
         }
-        rows = [row for storage in folders for row in decoding(options, storage, folders[storage])]
-        rows += cached(options, folders["png"], Path(scratch) / "cache")
+        readers = [
+            reader for name, folder in folders.items() for reader in decoding(options, name, folder)
+        ]
+        readers += cached(options, folders["png"], Path(scratch) / "cache")
+        rates = [[measure() for _, _, measure in readers] for _ in range(options.rounds)]
+        rows = [
+            {
+                "storage": storage,
+                "reader": reader,
+                "samples/s": float(np.median(found)),
+                "slowest": min(found),
+                "fastest": max(found),
+            }
+            for (storage, reader, _), found in zip(readers, zip(*rates, strict=True), strict=True)
+        ]
         report(f"samples per second from {options.data.name}", rows, options.json)
         sizes = [size_row(storage, folder) for storage, folder in folders.items()]
         report(
@@ -85,16 +103,20 @@ def copy(options: Options, storage: str, folder: Path) -> Path:
     return folder
 
 
-def decoding(options: Options, storage: str, folder: Path) -> Iterator[dict[str, Any]]:
-    yield row(storage, "ours, episode by episode", episode_rate(options, folder))
+def decoding(options: Options, storage: str, folder: Path) -> Iterator[Reader]:
+    yield storage, "ours, episode by episode", partial(episode_rate, options, folder)
     if not options.lerobot.exists():
         return
     for order in ("random", "sequential"):
-        command = [str(options.lerobot), str(Path(__file__).with_name("lerobot_loader.py"))]
-        command += [str(folder), order, str(options.batch), str(options.seconds)]
-        command += [str(options.threads)]
-        answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        yield row(storage, f"lerobot, frames {order}", json.loads(answer.splitlines()[-1]))
+        yield storage, f"lerobot, frames {order}", partial(lerobot_rate, options, folder, order)
+
+
+def lerobot_rate(options: Options, folder: Path, order: str) -> float:
+    script = Path(__file__).with_name("lerobot_loader.py")
+    settings = (folder, order, options.batch, options.seconds, options.threads)
+    command = [str(word) for word in (options.lerobot, script, *settings)]
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return float(answer.stdout.splitlines()[-1])
 
 
 def episode_rate(options: Options, folder: Path) -> float:
@@ -110,7 +132,7 @@ def episode_rate(options: Options, folder: Path) -> float:
     return samples / (time.perf_counter() - start)
 
 
-def cached(options: Options, folder: Path, cache: Path) -> Iterator[dict[str, Any]]:
+def cached(options: Options, folder: Path, cache: Path) -> Iterator[Reader]:
     base = recipe("rain-nano")
     for name, backbone in (("unpacked pixels", "stem"), ("cached features", options.backbone)):
         size = Dataset.open(folder).conventions.image_size
@@ -124,7 +146,7 @@ def cached(options: Options, folder: Path, cache: Path) -> Iterator[dict[str, An
         start = time.perf_counter()
         make = real_batches(config, RainNet(model), 1, cached=backbone != "stem")
         print(f"{name}: filled in {time.perf_counter() - start:.1f} s")
-        yield row("cache", f"ours, {name}", batch_rate(options, make))
+        yield "cache", f"ours, {name}", partial(batch_rate, options, make)
 
 
 NO_AUGMENT = replace(recipe("rain-nano").augment, colour=0.0, region=0.0, region_drop=0.0)
@@ -137,10 +159,6 @@ def batch_rate(options: Options, make: Callable[[int], Any]) -> float:
         step += 1
         make(step)
     return step * options.batch / (time.perf_counter() - start)
-
-
-def row(storage: str, reader: str, rate: float) -> dict[str, Any]:
-    return {"storage": storage, "reader": reader, "samples/s": rate}
 
 
 def size_row(storage: str, folder: Path) -> dict[str, Any]:
