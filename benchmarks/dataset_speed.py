@@ -115,7 +115,7 @@ def lerobot_rate(options: Options, folder: Path, order: str) -> float:
     script = Path(__file__).with_name("lerobot_loader.py")
     settings = (folder, order, options.batch, options.seconds, options.threads)
     command = [str(word) for word in (options.lerobot, script, *settings)]
-    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    answer = subprocess.run(command, check=True, capture_output=True)
     return float(answer.stdout.splitlines()[-1])
 
 

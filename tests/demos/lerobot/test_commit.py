@@ -201,3 +201,16 @@ def test_a_large_commit_is_cut_into_files(tmp_path: Path, monkeypatch) -> None:
             target.append(episode(seed))
     assert len(list(tmp_path.glob("data/*/*.parquet"))) > 1
     check_whole(tmp_path, set(range(5)))
+
+
+def test_an_interrupted_packing_in_a_read_only_place_is_an_error(tmp_path, monkeypatch) -> None:
+    with writer(tmp_path) as target:
+        target.append(episode(0))
+    (tmp_path / "rain/commit.json").write_text(json.dumps({"files": [], "staged": []}))
+
+    def refuse(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr("rain.demos.lerobot.commit.finish", refuse)
+    with pytest.raises(RainError, match="open it once where it can be written"):
+        Dataset.open(tmp_path)

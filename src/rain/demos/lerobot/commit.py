@@ -52,8 +52,14 @@ def open_store(folder: Path) -> LeRobotStore:
             if not (folder / JOURNAL).exists():
                 store = LeRobotStore(folder)
                 break
-        with locked(folder / schema.LOCK):
-            finish(folder)
+        try:
+            with locked(folder / schema.LOCK):
+                finish(folder)
+        except OSError as error:
+            raise RainError(
+                f"{folder}: its last packing was interrupted and cannot be finished ({error}); "
+                "open it once where it can be written"
+            ) from error
     waiting = len(staged_folders(folder))
     if waiting:
         log.warning(
