@@ -151,8 +151,10 @@ class DatasetWriter:
             )
         return stage(self.folder, self.header, episode, len(self) if number is None else number)
 
-    def commit(self) -> int:
-        """Pack the episodes that wait; returns how many."""
+    def commit(self, at_least: int = 1) -> int:
+        """Pack the episodes that wait, if they are so many; returns how many were packed."""
+        if len(staged_folders(self.folder)) < at_least:
+            return 0
         return commit(self.folder)
 
     def __enter__(self) -> DatasetWriter:

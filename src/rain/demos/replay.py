@@ -21,6 +21,10 @@ from rain.worlds.libero.world import LiberoWorld, libero_conventions
 from rain.worlds.processes import run_jobs
 
 
+PACK_AT = 25
+"""Episodes that wait before they are packed: many small files would be slow to open."""
+
+
 @dataclass(frozen=True)
 class ReplayConfig:
     """Which frames are kept and how they are drawn.
@@ -106,7 +110,7 @@ def process(
     jobs = [(piece, writer, config) for _, piece in pieces]
     try:
         for result in run_jobs(_process_piece, jobs, config.workers):
-            writer.commit()
+            writer.commit(at_least=PACK_AT)
             yield result
     finally:
         writer.commit()

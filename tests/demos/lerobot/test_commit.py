@@ -194,6 +194,15 @@ def test_what_waits_is_packed_even_after_an_error(tmp_path: Path) -> None:
     check_whole(tmp_path, {0})
 
 
+def test_few_may_wait_for_more(tmp_path: Path) -> None:
+    target = writer(tmp_path)
+    assert target.commit() == 0
+    for seed in range(3):
+        target.append(episode(seed))
+        assert target.commit(at_least=3) == 3 * (seed == 2)
+    check_whole(tmp_path, {0, 1, 2})
+
+
 def test_a_large_commit_is_cut_into_files(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(schema, "FILE_MB", 0.02)
     with writer(tmp_path) as target:
