@@ -20,7 +20,6 @@ from rain.worlds.libero.suites import SUITES, suite_tasks
 from rain.worlds.libero.world import LiberoWorld, libero_conventions
 from rain.worlds.processes import run_jobs
 
-
 PACK_AT = 25
 """Episodes that wait before they are packed: many small files would be slow to open."""
 
