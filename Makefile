@@ -17,17 +17,22 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The real lerobot library, whose requirements exclude ours: in an environment of its own.
+LEROBOT_VENV := .venv-lerobot
+LEROBOT_READY := $(LEROBOT_VENV)/.ready
+LEROBOT := lerobot==0.4.4
 CONSTRAINTS := constraints/cpu.txt
 TORCH := $(shell grep '^torch==' $(CONSTRAINTS))
 # MuJoCo's two off-screen renderers: EGL (preferred) and OSMesa.
 GL_PACKAGES := libegl1 libgl1 libosmesa6
 
-.PHONY: help setup system demo test lint format doctor clean
+.PHONY: help setup system demo test test-lerobot lint format doctor clean
 
 help:
 	@echo "make setup   create .venv and install RAIN with the simulator and the tools"
 	@echo "make demo    set up, then run one libero_object episode and write demo.mp4"
 	@echo "make test    set up, then run the tests"
+	@echo "make test-lerobot   the real lerobot library reads our datasets, in .venv-lerobot"
 	@echo "make lint    set up, then ruff (rules and format) and mypy"
 	@echo "make format  let ruff mend what it can"
 	@echo "make doctor  set up, then say what works on this machine"
@@ -69,6 +74,16 @@ demo: $(READY) | system
 test: $(READY) | system
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+$(LEROBOT_READY): constraints/lerobot.txt | system
+	@if [ ! -x $(LEROBOT_VENV)/bin/pip ]; then $(PYTHON) -m venv $(LEROBOT_VENV); fi
+	$(LEROBOT_VENV)/bin/python -m pip install --quiet $(TORCH_ARGS) $(TORCH)
+	$(LEROBOT_VENV)/bin/python -m pip install --quiet -r constraints/lerobot.txt
+	$(LEROBOT_VENV)/bin/python -m pip install --quiet --no-deps $(LEROBOT)
+	@touch $@
+
+test-lerobot: $(LEROBOT_READY)
+	PYTHONPATH=src $(LEROBOT_VENV)/bin/python -m pytest tests/lerobot $(PYTEST_ARGS)
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -82,4 +97,4 @@ doctor: $(READY)
 	$(BIN)/rain doctor
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist src/*.egg-info
+	rm -rf $(VENV) $(LEROBOT_VENV) .mypy_cache .ruff_cache .pytest_cache build dist src/*.egg-info

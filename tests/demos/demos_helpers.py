@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rain.demos.dataset import DatasetWriter
-from rain.demos.episode import Episode, pack_regions
-from rain.model.config import RainConfig
+from rain.demos.episode import Episode
 from rain.types import Conventions, Subtask, SubtaskSpan
+from rain.worlds.labels import LabelTable
+
+if TYPE_CHECKING:
+    from rain.model.config import RainConfig
 
 VIEWS = ("agentview", "wrist")
 TARGETS = ("block_1", "tray_1")
+TABLE = LabelTable(
+    ("block_1", "shelf_1", "tray_1"), ((), ("block_1",), ("tray_1",), ("block_1", "tray_1"))
+)
 DOWN = np.diag([1.0, -1.0, -1.0]).astype(np.float32)
 
 
@@ -60,7 +67,7 @@ def episode(
         [path, np.tile([np.pi, 0, 0], (steps, 1)), 0.02 - 0.02 * grip[:, None]], axis=1
     )
     frames = np.arange(0, steps, stride, dtype=np.int32)
-    images, regions = _render(path, frames, block, tray, size, views)
+    images, labels = _render(path, frames, block, tray, size, views)
     flags = np.zeros(steps, bool)
     flags[list(disturbed)] = True
     return Episode(
@@ -74,35 +81,46 @@ def episode(
             SubtaskSpan(Subtask("grasp", TARGETS[0]), 0, 30, 40, block, DOWN),
             SubtaskSpan(Subtask("release", TARGETS[1]), 40, 70, 80, tray, DOWN),
         ),
-        details={"instruction": "put the block on the tray", "source": "test", "seed": seed},
+        details={
+            "instruction": "put the block on the tray",
+            "source": f"test/{seed}",
+            "seed": seed,
+            "suite": "synthetic",
+            "task": 0,
+        },
         images=images,
-        regions=pack_regions(regions),
+        labels=labels,
+        table=TABLE,
     )
 
 
 def _render(path, frames, block, tray, size: int, views: int):
     images = np.full((len(frames), views, size, size, 3), 90, np.uint8)
-    regions = np.zeros((len(frames), len(TARGETS), views, size, size), bool)
+    labels = np.zeros((len(frames), views, size, size), np.uint8)
     for i, step in enumerate(frames):
         held = block if step < 35 or step >= 70 else path[step]
         for k, (point, colour) in enumerate(((held, (200, 30, 30)), (tray, (30, 30, 200)))):
             row, column = ((point[:2] + 0.3) / 0.6 * size).astype(int)
             at = np.s_[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3]
             images[i, :, at[0], at[1]] = colour
-            regions[i, k, :, at[0], at[1]] = True
-    return images, regions
+            labels[i, :, at[0], at[1]] |= 1 << k
+    return images, labels
 
 
-def dataset(folder: Path, episodes: int = 4, size: int = 32, **settings) -> Path:
+def dataset(
+    folder: Path, episodes: int = 4, size: int = 32, images: str = "png", **settings
+) -> Path:
     """Write a dataset of synthetic episodes; returns its folder."""
-    writer = DatasetWriter(folder, conventions(size), track="open", suite="synthetic")
-    for seed in range(episodes):
-        writer.append(episode(seed, size, **settings))
+    with DatasetWriter(folder, conventions(size), "open", "synthetic", images=images) as writer:
+        for seed in range(episodes):
+            writer.append(episode(seed, size, **settings))
     return folder
 
 
 def tiny_network(**changes) -> RainConfig:
     """The smallest network with every part: two views of 32 pixels, 2 × 2 tokens."""
+    from rain.model.config import RainConfig  # not where only data is read
+
     settings = {
         "backbone": "stem",
         "text": "table",

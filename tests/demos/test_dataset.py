@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import multiprocessing
 
 import demos_helpers as helpers
 import numpy as np
 import pytest
 
-from rain.demos.dataset import Dataset, DatasetWriter, pack_regions, unpack_regions
+from rain.demos.dataset import Dataset, DatasetWriter
 from rain.demos.packed import PackedPixels, pack
 from rain.types import ConventionError, RainError
 
@@ -18,10 +16,16 @@ def open_writer(folder, **changes):
     return DatasetWriter(folder, **{**settings, **changes})
 
 
+def write(folder, *episodes, **changes):
+    with open_writer(folder, **changes) as writer:
+        for episode in episodes:
+            writer.append(episode)
+    return Dataset.open(folder)
+
+
 def test_episode_comes_back_equal(tmp_path):
     episode = helpers.episode(3, disturbed=(5, 6))
-    open_writer(tmp_path).append(episode)
-    found = Dataset.open(tmp_path).episode(0)
+    found = write(tmp_path, episode).episode(0)
     for field in dataclasses.fields(episode):
         if field.name == "spans":
             continue
@@ -42,18 +46,60 @@ def test_episode_comes_back_equal(tmp_path):
         np.testing.assert_array_equal(mine.rotation, theirs.rotation)
 
 
+def test_motion_needs_no_pixels(tmp_path):
+    data = Dataset.open(helpers.dataset(tmp_path, 3))
+    for file in tmp_path.glob("data/*/*"):
+        file.write_bytes(b"\0" * file.stat().st_size)
+    motion = data.motion(2)
+    np.testing.assert_array_equal(motion.actions, helpers.episode(2).actions)
+    assert motion.table == helpers.TABLE
+    with pytest.raises(RainError, match=r"data/chunk-000/file-000\.parquet"):
+        data.episode(2)
+
+
 def test_end_effector_path_may_differ_from_the_state(tmp_path):
     episode = helpers.episode()
     path = np.random.default_rng(0).normal(size=(100, 3)).astype(np.float32)
-    open_writer(tmp_path).append(dataclasses.replace(episode, ee_position=path))
-    np.testing.assert_array_equal(Dataset.open(tmp_path).motion(0).positions, path)
+    found = write(tmp_path, dataclasses.replace(episode, ee_position=path))
+    np.testing.assert_array_equal(found.motion(0).positions, path)
     np.testing.assert_array_equal(episode.positions, episode.states[:, :3])
 
 
 @pytest.mark.parametrize("size", [8, 12, 33])
-def test_regions_survive_packing_at_any_size(size):
-    regions = np.random.default_rng(size).random((3, 2, size, size)) > 0.5
-    np.testing.assert_array_equal(unpack_regions(pack_regions(regions), size), regions)
+def test_pixels_survive_at_any_size(tmp_path, size):
+    rng = np.random.default_rng(size)
+    episode = helpers.episode(size=size, stride=10)
+    episode = dataclasses.replace(
+        episode,
+        images=rng.integers(0, 256, episode.images.shape, dtype=np.uint8),
+        labels=rng.integers(0, 4, episode.labels.shape, dtype=np.uint8),
+    )
+    found = write(tmp_path, episode, conventions=helpers.conventions(size)).episode(0)
+    np.testing.assert_array_equal(found.images, episode.images)
+    np.testing.assert_array_equal(found.labels, episode.labels)
+
+
+def test_video_keeps_every_frame_in_its_place(tmp_path):
+    episodes = [helpers.episode(seed, size=64) for seed in range(3)]
+    # A grey level for each frame: a frame in another's place would show.
+    shaded = [
+        dataclasses.replace(
+            e,
+            images=np.broadcast_to(
+                (40 + 60 * k + 2 * np.arange(50, dtype=np.uint8))[:, None, None, None, None],
+                e.images.shape,
+            ).copy(),
+        )
+        for k, e in enumerate(episodes)
+    ]
+    data = write(tmp_path, *shaded, conventions=helpers.conventions(64), images="video")
+    for i, episode in enumerate(shaded):
+        found = data.episode(i)
+        np.testing.assert_allclose(found.images, episode.images.astype(float), atol=3)
+        levels = found.images.mean(axis=(1, 2, 3, 4))
+        assert np.abs(levels - episode.images[:, 0, 0, 0, 0]).max() <= 1
+        np.testing.assert_array_equal(found.labels, episode.labels)
+    assert len(list(tmp_path.glob("videos/*/*/*.mp4"))) == 2
 
 
 def test_region_of_a_target(tmp_path):
@@ -62,6 +108,11 @@ def test_region_of_a_target(tmp_path):
     block = found.region(0, "block_1")
     assert block.any(axis=(1, 2)).all()
     np.testing.assert_array_equal(block & ~red, found.region(0, "tray_1") & block & ~red)
+    # Targets of the scene that no subtask names have regions too; others are errors.
+    assert not found.region(0, "shelf_1").any()
+    np.testing.assert_array_equal(found.region(0, "block_1->shelf_1"), block)
+    with pytest.raises(RainError, match="'spoon_1' has no label"):
+        found.region(0, "spoon_1")
 
 
 def test_several_folders_are_one_sequence(tmp_path):
@@ -80,7 +131,9 @@ def test_fingerprint_depends_on_content_not_on_place(tmp_path):
     a = Dataset.open(helpers.dataset(tmp_path / "a", 2))
     b = Dataset.open(helpers.dataset(tmp_path / "b", 2))
     c = Dataset.open(helpers.dataset(tmp_path / "c", 3))
-    assert a.fingerprint() == b.fingerprint() != c.fingerprint()
+    d = Dataset.open(helpers.dataset(tmp_path / "d", 2, images="video"))
+    assert a.fingerprint() == b.fingerprint()
+    assert len({x.fingerprint() for x in (a, c, d)}) == 3
 
 
 def test_folders_of_other_conventions_are_refused(tmp_path):
@@ -88,142 +141,6 @@ def test_folders_of_other_conventions_are_refused(tmp_path):
     b = helpers.dataset(tmp_path / "b", 1, size=48)
     with pytest.raises(ConventionError, match=r"image_size.*32.*48"):
         Dataset.open([a, b])
-
-
-def test_writer_continues_and_refuses_another_header(tmp_path):
-    helpers.dataset(tmp_path, 2)
-    writer = open_writer(tmp_path)
-    assert 1 in writer
-    assert 2 not in writer
-    assert writer.append(helpers.episode(7)).name == "episode_000002.npz"
-    assert len(Dataset.open(tmp_path)) == len(writer) == 3
-    with pytest.raises(RainError, match="track open"):
-        open_writer(tmp_path, track="protocol")
-    with pytest.raises(ConventionError, match="image_size"):
-        open_writer(tmp_path, conventions=helpers.conventions(48))
-
-
-def test_rewriting_an_episode_replaces_it(tmp_path):
-    helpers.dataset(tmp_path, 2)
-    open_writer(tmp_path).append(helpers.episode(9, stride=4), index=0)
-    found = Dataset.open(tmp_path)
-    assert [entry.frames for entry in found.entries] == [25, 50]
-    assert found.episode(0).details["seed"] == 9
-
-
-def test_episode_finished_before_a_kill_is_not_lost(tmp_path):
-    helpers.dataset(tmp_path, 3)
-    meta = json.loads((tmp_path / "meta.json").read_text())
-    del meta["episodes"][2]
-    (tmp_path / "meta.json").write_text(json.dumps(meta))
-    (tmp_path / "episodes" / ".episode_000003.npz.77").write_bytes(b"half")
-    assert len(Dataset.open(tmp_path)) == 3
-    open_writer(tmp_path)
-    assert len(json.loads((tmp_path / "meta.json").read_text())["episodes"]) == 3
-
-
-def _write_some(folder, numbers):
-    writer = open_writer(folder)
-    for number in numbers:
-        writer.append(helpers.episode(number), index=number)
-
-
-def test_two_processes_write_to_one_folder(tmp_path):
-    context = multiprocessing.get_context("fork")
-    workers = [
-        context.Process(target=_write_some, args=(tmp_path, range(first, 10, 2)))
-        for first in (0, 1)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-        assert worker.exitcode == 0
-    listed = json.loads((tmp_path / "meta.json").read_text())["episodes"]
-    assert [entry["seed"] for entry in listed] == list(range(10))
-
-
-def damage_truncate(path):
-    path.write_bytes(path.read_bytes()[:-200])
-
-
-def damage_foreign(path):
-    path.write_bytes(b"not an archive at all")
-
-
-def damage_missing(path):
-    path.unlink()
-
-
-def damage_keys(path):
-    with np.load(path) as archive:
-        arrays = {key: archive[key] for key in archive if key != "states"}
-    np.savez(path, **arrays)
-
-
-def damage_values(path):
-    with np.load(path) as archive:
-        arrays = dict(archive)
-    arrays["states"][3, 1] = np.nan
-    np.savez(path, **arrays)
-
-
-def damage_bytes(path):
-    """Flip bytes inside the archive: its size stays, its checksum no longer fits."""
-    data = bytearray(path.read_bytes())
-    middle = len(data) // 2
-    for i in range(middle, middle + 50):
-        data[i] ^= 0xFF
-    path.write_bytes(bytes(data))
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        damage_truncate,
-        damage_foreign,
-        damage_missing,
-        damage_keys,
-        damage_values,
-        damage_bytes,
-    ],
-)
-@pytest.mark.parametrize("listed_size", [True, False])
-def test_damaged_episode_is_an_error_that_names_it(tmp_path, damage, listed_size):
-    helpers.dataset(tmp_path, 2)
-    if not listed_size:
-        meta = json.loads((tmp_path / "meta.json").read_text())
-        for entry in meta["episodes"]:
-            del entry["bytes"]
-        (tmp_path / "meta.json").write_text(json.dumps(meta))
-    damage(tmp_path / "episodes" / "episode_000001.npz")
-    with pytest.raises(RainError, match=r"episode_000001\.npz") as error:
-        list(Dataset.open(tmp_path))
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (None, "no dataset there"),
-        ("{", "not readable as JSON"),
-        ("[]", "not a dataset's meta.json"),
-        ('{"format": 99}', "expected dataset format 1, got 99"),
-        ('{"format": 1, "track": "open"}', "not a dataset's meta.json"),
-    ],
-)
-def test_bad_meta_is_an_error_that_names_it(tmp_path, text, message):
-    if text is not None:
-        (tmp_path / "meta.json").write_text(text)
-    with pytest.raises(RainError, match=message) as error:
-        Dataset.open(tmp_path)
-    assert str(tmp_path) in str(error.value)
-
-
-def test_empty_dataset_is_an_error(tmp_path):
-    open_writer(tmp_path)
-    with pytest.raises(RainError, match="holds no episode"):
-        Dataset.open(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +152,9 @@ def test_empty_dataset_is_an_error(tmp_path):
         ({"targets": ("block_1", "other")}, "tray_1"),
         ({"spans": ()}, "spans"),
         ({"images": np.zeros((50, 2, 32, 31, 3), np.uint8)}, "images"),
-        ({"regions": np.zeros((50, 2, 2, 32, 5), np.uint8)}, "regions"),
+        ({"labels": np.zeros((50, 2, 32, 5), np.uint8)}, "labels"),
+        ({"labels": np.full((50, 2, 32, 32), 9, np.uint8)}, "label 9"),
+        ({"targets": ("block_1", "tray_1", "spoon_1")}, "spoon_1"),
     ],
 )
 def test_wrong_episode_names_the_field(changes, message):
@@ -247,6 +166,8 @@ def test_writer_refuses_images_of_another_size(tmp_path):
     with pytest.raises(RainError, match="32 pixels"):
         open_writer(tmp_path).append(helpers.episode(size=48))
     assert len(open_writer(tmp_path)) == 0
+    with pytest.raises(RainError, match="even image size"):
+        open_writer(tmp_path / "v", conventions=helpers.conventions(33), images="video")
 
 
 def test_packed_pixels_equal_the_episodes(tmp_path):
@@ -265,9 +186,16 @@ def test_packed_pixels_equal_the_episodes(tmp_path):
         np.testing.assert_array_equal(regions[i], episode.region(f, helpers.TARGETS[k]))
 
 
-def test_unreadable_cache_names_the_file(tmp_path):
+@pytest.mark.parametrize("damage", ["empty", "truncated", "shorter"])
+def test_unreadable_cache_names_the_file(tmp_path, damage):
     data = Dataset.open(helpers.dataset(tmp_path / "d", 1))
     pack(data, tmp_path)
-    next(tmp_path.glob("pixels/*.images.npy")).write_bytes(b"")
-    with pytest.raises(RainError, match=r"images\.npy: unreadable cache"):
+    path = next(tmp_path.glob("pixels/images/*.npy"))
+    if damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-5])
+    else:
+        np.save(path, np.load(path)[:-1])
+    with pytest.raises(RainError, match=r"pixels/images/.*\.npy: "):
         PackedPixels.open(data, tmp_path)

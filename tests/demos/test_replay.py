@@ -10,7 +10,7 @@ pytest.importorskip("libero", reason="the simulator is not installed")
 
 from rain.demos.annotate import annotate, trace
 from rain.demos.collect import CollectConfig, collect
-from rain.demos.dataset import Dataset, unpack_regions
+from rain.demos.dataset import Dataset
 from rain.demos.hdf5 import read_recordings, write_demonstration
 from rain.demos.replay import ReplayConfig, kept_frames, process, replay, source_of
 from rain.types import HORIZON, RainError
@@ -49,12 +49,14 @@ def test_episode_shows_the_recorded_states(libero_world: LiberoWorld, recorded: 
     episode = replay(libero_world, recording, ReplayConfig(stride=25, dense=10))
     assert episode.images.shape[1:] == (2, 128, 128, 3)
     assert len(episode.targets) == 2
-    regions = unpack_regions(episode.regions, 128)
     step = int(episode.frames[0])
     libero_world.set_state(recording.states[step])
     np.testing.assert_array_equal(episode.images[0, 0], libero_world.render("agentview", 128))
-    expected = libero_world.regions(list(episode.targets), "agentview")
-    np.testing.assert_array_equal(regions[0, :, 0], expected)
+    # Every target of the scene has its region, not only those of the script.
+    assert set(episode.targets) < set(libero_world.targets())
+    expected = libero_world.regions(list(libero_world.targets()), "agentview")
+    for name, region in zip(libero_world.targets(), expected, strict=True):
+        np.testing.assert_array_equal(episode.region(0, name)[0], region, err_msg=name)
     np.testing.assert_allclose(episode.states[step], libero_world.state(), atol=1e-6)
 
 

@@ -88,6 +88,32 @@ def test_rare_action_types_can_be_drawn_more_often(samples, balance):
     assert found == pytest.approx(ratio ** (1 - balance), rel=0.1)
 
 
+@pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("group", [1, 4])
+def test_shares_of_all_six_action_types(samples, balance, group):
+    """n_k ** (1 - balance) of each type, where n_k is its weight; also with groups of K."""
+    counts = np.array([3000, 2500, 200, 160, 80, 20])
+    kinds = np.repeat(np.arange(6), counts)
+    many = samples.take(np.arange(len(kinds)) % len(samples))
+    many = dataclasses.replace(
+        many, action_type=kinds, span=(np.arange(len(kinds)) // 20).astype(np.int32)
+    )
+    weights = np.where(kinds == 1, 0.5, 1.0)
+    source = sampler(many, 480, SamplerOptions(group=group, balance=balance), weights=weights)
+    drawn = kinds[np.concatenate([source.indices(step) for step in range(300)])]
+    shares = np.bincount(drawn, minlength=6) / len(drawn)
+    expected = np.bincount(kinds, weights) ** (1 - balance)
+    expected /= expected.sum()
+    spread = np.sqrt(expected * (1 - expected) * group / len(drawn))
+    assert (np.abs(shares - expected) < 5 * spread).all()
+
+
+def test_an_action_type_that_is_absent_takes_no_share(samples):
+    only = samples.take(samples.action_type == 1)
+    drawn = sampler(only, options=SamplerOptions(balance=1.0)).indices(0)
+    assert (only.action_type[drawn] == 1).all()
+
+
 def test_imitation_leaves_out_disturbances_and_thins_out_completion(samples):
     samples = dataclasses.replace(samples, imitate=samples.step % 4 > 0)
     weights = imitation_weights(samples, SamplerOptions(completed_weight=0.25))

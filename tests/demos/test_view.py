@@ -30,6 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         episode = demos_helpers.episode(seed, stride=5)
         details = {**episode.details, "suite": suite, "task": task}
         writer.append(dataclasses.replace(episode, details=details))
+    writer.commit()
     return folder
 
 

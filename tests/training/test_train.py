@@ -247,7 +247,7 @@ def test_bf16_learns(data, tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_batch(data, tmp_path):
     config = small(data, tmp_path / "run", weights=LossWeights(fm=float("inf")))
-    with pytest.raises(RainError, match=r"stage 1 step 0: the loss is inf.*episode_0"):
+    with pytest.raises(RainError, match=r"stage 1 step 0: the loss is inf.*episode \d"):
         train(config)
     told = json.loads((config.out / "bad_batch.json").read_text())
     assert len(told["frames"]) == 8

@@ -13,8 +13,11 @@ from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeR
 
 from rain.cli.demos_check import Check, run_check
 from rain.cli.demos_import import Import, find_hdf5, run_import
+from rain.cli.demos_info import show
 from rain.cli.demos_view import Sheet, View, run_sheet, run_view
+from rain.demos.info import summarise
 from rain.demos.replay import ReplayConfig, process
+from rain.types import RainError
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,22 @@ class Process:
     replay: ReplayConfig = field(default_factory=ReplayConfig)
 
 
+@dataclass(frozen=True)
+class Info:
+    """What a dataset holds: tasks, episodes, frames, action types, size."""
+
+    datasets: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Dataset folders."""
+    json: bool = False
+    """Print JSON instead of tables."""
+
+
 def main(args: list[str]) -> int:
     """Run ``rain demos SUBCOMMAND``."""
     runs: dict[str, tuple[Any, Callable[[Any], int]]] = {
         "process": (Process, _process),
         "import": (Import, run_import),
+        "info": (Info, _info),
         "check": (Check, run_check),
         "view": (View, run_view),
         "sheet": (Sheet, run_sheet),
@@ -43,6 +57,13 @@ def main(args: list[str]) -> int:
         {name: kind for name, (kind, _) in runs.items()}, args=args, prog="rain demos"
     )
     return next(run for kind, run in runs.values() if isinstance(command, kind))(command)
+
+
+def _info(config: Info) -> int:
+    if not config.datasets:
+        raise RainError("name a dataset folder")
+    show(summarise(config.datasets), config.json)
+    return 0
 
 
 def _process(config: Process) -> int:

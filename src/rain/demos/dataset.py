@@ -1,42 +1,26 @@
-"""Datasets of demonstrations: a folder with ``meta.json`` and ``episodes/episode_000000.npz``.
+"""Datasets of demonstrations: LeRobot v3 folders, read as one sequence and written safely.
 
-An unreadable, truncated or missing episode is an error that names the file: a dataset never
-becomes silently shorter.
+An unreadable, truncated or missing file is an error that names it: a dataset never becomes
+silently shorter.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import json
-import os
+import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
-from rain.demos.episode import Episode, Motion, pack_regions, unpack_regions, write_episode
-from rain.demos.store import (
-    DEFAULT_ALPHA,
-    Entry,
-    EpisodeStore,
-    Header,
-    NpzStore,
-    list_entries,
-    read_meta,
-)
+from rain.demos.episode import Episode, Motion
+from rain.demos.lerobot.commit import commit, create, open_store
+from rain.demos.lerobot.reader import read_info
+from rain.demos.lerobot.stage import stage, staged_folders
+from rain.demos.store import DEFAULT_ALPHA, Entry, EpisodeStore, Header
 from rain.types import Conventions, RainError
 
-__all__ = [
-    "Dataset",
-    "DatasetWriter",
-    "Entry",
-    "Episode",
-    "EpisodeStore",
-    "Header",
-    "Motion",
-    "pack_regions",
-    "unpack_regions",
-]
+__all__ = ["Dataset", "DatasetWriter", "Entry", "Episode", "EpisodeStore", "Header", "Motion"]
+
+log = logging.getLogger(__name__)
 
 
 class Dataset:
@@ -57,13 +41,15 @@ class Dataset:
                 )
         self._index = [(store, i) for store in self.stores for i in range(len(store.entries))]
         if not self._index:
-            raise RainError(f"{_where(first)}: the dataset holds no episode; run rain collect")
+            raise RainError(
+                f"{_where(first)}: the dataset holds no episode; run rain demos process"
+            )
 
     @classmethod
     def open(cls, folders: str | Path | Sequence[str | Path]) -> Dataset:
         """Open one folder or several of equal conventions."""
         paths = [folders] if isinstance(folders, str | Path) else list(folders)
-        return cls([NpzStore(Path(path)) for path in paths])
+        return cls([open_store(Path(path)) for path in paths])
 
     @property
     def conventions(self) -> Conventions:
@@ -111,7 +97,7 @@ class Dataset:
     def key(self, index: int) -> str:
         """Identify an episode's content."""
         store, i = self._index[index]
-        return store.key(i)
+        return store.entries[i].key
 
     def __iter__(self) -> Iterator[Episode]:
         return (self.episode(i) for i in range(len(self)))
@@ -123,10 +109,11 @@ class Dataset:
 
 
 class DatasetWriter:
-    """Appends episodes; each is complete or absent, and meta.json follows.
+    """Adds episodes to a dataset folder; each is complete or absent.
 
-    Resumable: opening a folder again continues it, and lists episodes a killed writer had finished
-    but not yet listed. Several processes may write to one folder.
+    ``append`` sets a finished episode aside, ``commit`` packs all that wait into the dataset.
+    Several processes may append to one folder and be killed at any moment; what they finished is
+    packed by the next commit. As a context manager it commits at the end.
     """
 
     def __init__(
@@ -136,35 +123,24 @@ class DatasetWriter:
         track: str,
         suite: str,
         progress_alpha: float = DEFAULT_ALPHA,
+        images: str = "png",
     ) -> None:
+        """Begin a dataset or continue one of the same header, packing what waits there."""
         self.folder = Path(folder)
-        self.header = Header(conventions, track, suite, progress_alpha)
-        (self.folder / "episodes").mkdir(parents=True, exist_ok=True)
-        meta = self.folder / "meta.json"
-        if meta.exists():
-            found = Header.from_json(meta, read_meta(self.folder))
-            conventions.check(found.conventions, "this run", str(self.folder))
-            if found != self.header:
-                raise RainError(
-                    f"{self.folder}: holds track {found.track}, suite {found.suite}, "
-                    f"alpha {found.progress_alpha}; choose another folder"
-                )
-        self._refresh()
-
-    def path(self, index: int) -> Path:
-        """Say where episode ``index`` lies."""
-        return self.folder / "episodes" / f"episode_{index:06d}.npz"
-
-    def __contains__(self, index: int) -> bool:
-        return self.path(index).exists()
+        self.header = Header(conventions, track, suite, progress_alpha, images)
+        create(self.folder, self.header)
+        packed = self.commit()
+        if packed:
+            log.warning("%s: packed %d episodes of an interrupted run", self.folder, packed)
 
     def __len__(self) -> int:
-        return len(list((self.folder / "episodes").glob("episode_*.npz")))
+        packed = read_info(self.folder)["total_episodes"]
+        return int(packed) + len(staged_folders(self.folder))
 
-    def append(self, episode: Episode, index: int | None = None) -> Path:
-        """Write an episode, by default under the next free number, and list it in meta.json.
+    def append(self, episode: Episode, number: int | None = None) -> Path:
+        """Set an episode aside until the next commit; returns where it waits.
 
-        Processes that write at once choose their own ``index``, so that none is written twice.
+        number: its place among those of one commit, by default after all that are there.
         """
         conventions = self.header.conventions
         expected = (len(conventions.views), conventions.image_size)
@@ -173,43 +149,23 @@ class DatasetWriter:
                 f"images: expected {expected[0]} views of {expected[1]} pixels, "
                 f"got {episode.images.shape}"
             )
-        path = self.path(self.next_free() if index is None else index)
-        write_episode(path, episode)
-        self._refresh(written=path)
-        return path
+        return stage(self.folder, self.header, episode, len(self) if number is None else number)
+
+    def commit(self, at_least: int = 1) -> int:
+        """Pack the episodes that wait, if they are so many; returns how many were packed."""
+        if len(staged_folders(self.folder)) < at_least:
+            return 0
+        return commit(self.folder)
+
+    def __enter__(self) -> DatasetWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.commit()
 
     def entries(self) -> tuple[Entry, ...]:
-        """The index lines of the episodes written so far."""
-        return list_entries(self.folder, read_meta(self.folder))
-
-    def next_free(self) -> int:
-        """The first number after all that are taken."""
-        numbers = [
-            int(path.stem.split("_")[1])
-            for path in (self.folder / "episodes").glob("episode_*.npz")
-        ]
-        return max(numbers, default=-1) + 1
-
-    def _refresh(self, written: Path | None = None) -> None:
-        """Rewrite meta.json from what is there; under a lock, or two writers lose a line."""
-        with _lock(self.folder / ".lock"):
-            meta = read_meta(self.folder) if (self.folder / "meta.json").exists() else {}
-            if written is not None:
-                file = f"episodes/{written.name}"
-                listed = [e for e in meta.get("episodes", []) if e["file"] != file]
-                meta = {**meta, "episodes": listed}
-            entries = list_entries(self.folder, meta)
-            values = {**self.header.to_json(), "episodes": [e.to_json() for e in entries]}
-            temporary = self.folder / f".meta.json.{os.getpid()}"
-            temporary.write_text(json.dumps(values, indent=1))
-            os.replace(temporary, self.folder / "meta.json")
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        """The index lines of the episodes packed so far."""
+        return open_store(self.folder).entries
 
 
 def _where(store: EpisodeStore) -> str:

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rain.demos.annotate import annotate, trace
-from rain.demos.dataset import DatasetWriter, pack_regions
+from rain.demos.dataset import DatasetWriter
 from rain.demos.episode import Episode
 from rain.demos.hdf5 import Recording, read_recordings, scene_of
 from rain.demos.order import in_the_order_done
 from rain.types import HORIZON, RainError, SubtaskSpan
+from rain.worlds.labels import Labeller
 from rain.worlds.libero.world import LiberoWorld, libero_conventions
 from rain.worlds.processes import run_jobs
+
+PACK_AT = 25
+"""Episodes that wait before they are packed: many small files would be slow to open."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,8 @@ class ReplayConfig:
     """Which frames are kept and how they are drawn.
 
     stride: steps between kept frames; dense: steps between them about interactions and
-    boundaries, where the policy's decisions are.
+    boundaries, where the policy's decisions are; 1 and 1 keep every control step (20 Hz).
+    images: "png" keeps them exactly, "video" as H.264, some times smaller.
     """
 
     image_size: int = 128
@@ -32,6 +38,7 @@ class ReplayConfig:
     stride: int = 5
     dense: int = 2
     workers: int = 2
+    images: Literal["png", "video"] = "png"
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ def source_of(file: Path, name: str) -> str:
 def plan_jobs(files: list[Path], writer: DatasetWriter) -> list[Job]:
     """Number the demonstrations that the dataset lacks, after those it has."""
     there = {entry.details.get("source") for entry in writer.entries()}
-    number = writer.next_free()
+    number = len(writer)
     jobs = []
     for file in sorted(files):
         for recording in read_recordings(file):
@@ -86,7 +93,8 @@ def process(
         raise RainError("no .hdf5 file was found; make some with rain collect")
     recordings = [next(read_recordings(file)) for file in (files[0], files[-1])]
     suites = sorted({task_of(recording)[0] for recording in recordings})
-    writer = DatasetWriter(out, libero_conventions(config.image_size), track, "+".join(suites))
+    conventions = libero_conventions(config.image_size)
+    writer = DatasetWriter(out, conventions, track, "+".join(suites), images=config.images)
     missing = plan_jobs(files, writer)
     yield len(files) - len({job.file for job in missing}), []
     by_task: dict[tuple[str, int], list[Job]] = {}
@@ -96,7 +104,12 @@ def process(
     pieces = [(i, jobs[i : i + 20]) for jobs in by_task.values() for i in range(0, len(jobs), 20)]
     pieces.sort(key=lambda piece: piece[0])
     jobs = [(piece, writer, config) for _, piece in pieces]
-    yield from run_jobs(_process_piece, jobs, config.workers)
+    try:
+        for result in run_jobs(_process_piece, jobs, config.workers):
+            writer.commit(at_least=PACK_AT)
+            yield result
+    finally:
+        writer.commit()
 
 
 def _process_piece(
@@ -134,11 +147,11 @@ def replay(world: LiberoWorld, recording: Recording, config: ReplayConfig) -> Ep
         raise RainError("every frame is followed by a disturbance: nothing to learn from")
     targets = list(dict.fromkeys(s.target for s in script.subtasks))
     views = world.conventions.views
-    images, regions = [], []
+    images, labels, labeller = [], [], Labeller(world.targets())
     for step in frames:
         world.set_state(recording.states[step])
         images.append([world.render(view, config.image_size) for view in views])
-        regions.append([world.regions(targets, view) for view in views])
+        labels.append([world.label_map(view, labeller) for view in views])
     return Episode(
         frames=frames.astype(np.int32),
         targets=tuple(targets),
@@ -150,7 +163,8 @@ def replay(world: LiberoWorld, recording: Recording, config: ReplayConfig) -> Ep
         details={**recording.details, "source": source_of(recording.file, recording.name),
                  "instruction": script.instruction},
         images=np.array(images),
-        regions=pack_regions(np.array(regions).swapaxes(1, 2)),
+        labels=np.array(labels),
+        table=labeller.table,
     )  # fmt: skip
 
 

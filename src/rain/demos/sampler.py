@@ -22,7 +22,8 @@ class SamplerOptions:
     """How samples are drawn.
 
     group: K of eq. 4, frames of one subtask that stand side by side in a batch.
-    balance: 0 draws action types as often as they occur, 1 all equally often.
+    balance: 0 draws action types as often as they occur, 1 all equally often; in between, type k
+        with the n_k-th part of all weight has the share n_k ** (1 - balance), normalised.
     completed_weight: weight of completed frames while actions are learned; they teach to rest.
     positive_share: share of completed frames while the progress head is learned.
     """

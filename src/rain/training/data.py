@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from rain.demos.augment import augment
+from rain.demos.cache import Advance
 from rain.demos.dataset import Dataset
 from rain.demos.features import FeatureCache, extract_features
-from rain.demos.packed import Advance, PackedPixels, pack
+from rain.demos.packed import PackedPixels, pack
 from rain.demos.sampler import (
     Batch,
     Sampler,

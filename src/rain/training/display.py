@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from rain.demos.packed import Advance
+from rain.demos.cache import Advance
 
 
 class Display:

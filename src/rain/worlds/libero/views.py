@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rain.types import RainError
+from rain.worlds.labels import Labeller
 from rain.worlds.libero.regions import (
+    PARTS,
     VISUAL_GROUP,
     Target,
     body_subtree,
@@ -19,6 +22,15 @@ from rain.worlds.libero.rendering import Renderer
 
 CAMERAS = {"agentview": "agentview", "wrist": "robot0_eye_in_hand"}
 """View -> MuJoCo camera."""
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Which of ``rows`` of target names each geom belongs to, (ngeom + 1,); projected places."""
+
+    piece: NDArray[np.int64]
+    rows: list[tuple[str, ...]]
+    places: list[Target]
 
 
 class Views:
@@ -33,6 +45,7 @@ class Views:
         self._rendering = rendering
         self._renderer: Renderer | None = None
         self._geom_sets: dict[str, NDArray[np.bool_]] = {}
+        self._cut: _Cut | None = None
 
     @property
     def _model(self) -> Any:
@@ -50,6 +63,52 @@ class Views:
         """Regions of several targets in one view from one segmentation: bool (n, size, size)."""
         ids = self._renderer_now().geom_ids(self._data, self._camera(view), size)
         return np.stack([self._region(parse_target(t), ids, view) for t in targets])
+
+    def targets(self) -> tuple[str, ...]:
+        """Names of all targets of the scene: objects, fixtures, their parts, places."""
+        owners = {*self._env.obj_body_id, *(zone.partition(":")[0] for zone in self._places())}
+        return tuple(
+            name
+            for owner in sorted(owners)
+            for name in (owner, *(f"{owner}:{part}" for part in PARTS))
+            if (owner in self._env.obj_body_id or name in self._places()) and self._exists(name)
+        )
+
+    def _places(self) -> set[str]:
+        """Names of the scene's places that are on no object or fixture, but on the table."""
+        sites = {f"_{part.site}": name for name, part in PARTS.items() if part.project}
+        found = {
+            f"{site.removesuffix(suffix)}:{name}"
+            for site in self._env.object_sites_dict
+            for suffix, name in sites.items()
+            if site.endswith(suffix)
+        }
+        return {name for name in found if name.partition(":")[0] not in self._env.obj_body_id}
+
+    def _exists(self, name: str) -> bool:
+        target = parse_target(name)
+        part = target.part
+        if part is None:
+            return True
+        if part.bodies:
+            return bool(self._geoms(target).any())
+        return target.site in self._env.object_sites_dict
+
+    def label_map(self, view: str, size: int, labeller: Labeller) -> NDArray[np.uint8]:
+        """All targets of one view from one segmentation: uint8 (size, size), see ``Labeller``."""
+        ids = self._renderer_now().geom_ids(self._data, self._camera(view), size)
+        cut = self._cut = self._cut or self._cut_scene()
+        places = {place.name: self._region(place, ids, view) for place in cut.places}
+        return labeller.number(cut.piece[ids], cut.rows, places)
+
+    def _cut_scene(self) -> _Cut:
+        targets = [parse_target(name) for name in self.targets()]
+        fixed = [t for t in targets if t.part is None or not t.part.project]
+        belongs = np.stack([self._geoms(target) for target in fixed])
+        patterns, piece = np.unique(belongs, axis=1, return_inverse=True)
+        names = np.array([target.name for target in fixed])
+        rows = [tuple(names[pattern].tolist()) for pattern in patterns.T]
+        return _Cut(piece.reshape(-1), rows, [t for t in targets if t not in fixed])
 
     def _region(self, target: Target, ids: NDArray[np.int32], view: str) -> NDArray[np.bool_]:
         mask = self._geoms(target)[ids]  # id -1 picks the last entry, which is False

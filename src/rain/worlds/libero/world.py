@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rain.types import Conventions, Observation, RainError, Subtask, TaskScript
+from rain.worlds.labels import Labeller
 from rain.worlds.libero import loading
 from rain.worlds.libero.goals import Predicate, goal_of
 from rain.worlds.libero.regions import body_subtree
@@ -278,6 +279,14 @@ class LiberoWorld:
     def regions(self, targets: list[str], view: str, size: int | None = None) -> NDArray[np.bool_]:
         """Regions of several targets in one view from one segmentation: bool (n, size, size)."""
         return self._views.regions(targets, view, size or self.conventions.image_size)
+
+    def targets(self) -> tuple[str, ...]:
+        """Names of all targets of the scene: objects, fixtures, their parts, places."""
+        return self._views.targets()
+
+    def label_map(self, view: str, labeller: Labeller) -> NDArray[np.uint8]:
+        """Regions of all targets in one view as uint8 (S, S); see ``rain.worlds.labels``."""
+        return self._views.label_map(view, self.conventions.image_size, labeller)
 
     def project(self, points: ArrayLike, view: str, size: int | None = None) -> NDArray:
         """Project base-frame points (N, 3) to pixels (N, 2), u right, v down; NaN when behind."""

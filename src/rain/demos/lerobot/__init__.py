@@ -1,0 +1,1 @@
+"""LeRobot v3 on disk: layout, statistics, videos, staging, packing, reading."""
