@@ -96,7 +96,7 @@ def copy(options: Options, storage: str, folder: Path) -> Path:
     header = source.stores[0].header
     chosen = np.linspace(0, len(source) - 1, min(options.episodes, len(source))).astype(int)
     with DatasetWriter(
-        folder, header.conventions, header.track, header.suite, header.progress_alpha, storage
+        folder, header.conventions, header.track, header.progress_alpha, storage
     ) as writer:
         for number, index in enumerate(chosen.tolist()):
             writer.append(source.episode(index), number)

@@ -111,7 +111,7 @@ def dataset(
     folder: Path, episodes: int = 4, size: int = 32, images: str = "png", **settings
 ) -> Path:
     """Write a dataset of synthetic episodes; returns its folder."""
-    with DatasetWriter(folder, conventions(size), "open", "synthetic", images=images) as writer:
+    with DatasetWriter(folder, conventions(size), "open", images=images) as writer:
         for seed in range(episodes):
             writer.append(episode(seed, size, **settings))
     return folder

@@ -12,7 +12,7 @@ from rain.types import ConventionError, RainError
 
 
 def open_writer(folder, **changes):
-    settings = {"conventions": helpers.conventions(), "track": "open", "suite": "synthetic"}
+    settings = {"conventions": helpers.conventions(), "track": "open"}
     return DatasetWriter(folder, **{**settings, **changes})
 
 

@@ -36,7 +36,7 @@ def test_a_summary_counts_what_is_there(tmp_path, images):
 
 
 def test_what_waits_to_be_packed_is_counted(tmp_path):
-    writer = DatasetWriter(tmp_path, helpers.conventions(), "open", "synthetic")
+    writer = DatasetWriter(tmp_path, helpers.conventions(), "open")
     assert summarise([tmp_path]).episodes == 0
     writer.append(helpers.episode(0))
     assert summarise([tmp_path]).waiting == 1

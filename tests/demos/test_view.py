@@ -25,7 +25,7 @@ VIEWS = ("agentview", "wrist")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two tasks of two suites, three episodes."""
     folder = tmp_path_factory.mktemp("dataset")
-    writer = DatasetWriter(folder, demos_helpers.conventions(), "open", "two")
+    writer = DatasetWriter(folder, demos_helpers.conventions(), "open")
     for seed, (suite, task) in enumerate((("suite_b", 1), ("suite_a", 3), ("suite_a", 3))):
         episode = demos_helpers.episode(seed, stride=5)
         details = {**episode.details, "suite": suite, "task": task}

@@ -58,9 +58,7 @@ def make_episode(seed: int):
 def written(request, tmp_path_factory) -> Path:
     datasets.config.HF_DATASETS_CACHE = tmp_path_factory.mktemp("cache")
     folder = tmp_path_factory.mktemp(request.param) / "dataset"
-    with DatasetWriter(
-        folder, helpers.conventions(SIZE), "open", "synthetic", images=request.param
-    ) as writer:
+    with DatasetWriter(folder, helpers.conventions(SIZE), "open", images=request.param) as writer:
         for seed in range(5):
             writer.append(make_episode(seed), seed)
             if seed == 2:

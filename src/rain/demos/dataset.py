@@ -69,7 +69,7 @@ class Dataset:
     @property
     def suites(self) -> tuple[str, ...]:
         """The suites the episodes come from, without repeats."""
-        return tuple(sorted({store.header.suite for store in self.stores}))
+        return tuple(sorted({str(entry.details.get("suite", "")) for entry in self.entries}))
 
     def __len__(self) -> int:
         return len(self._index)
@@ -121,13 +121,12 @@ class DatasetWriter:
         folder: str | Path,
         conventions: Conventions,
         track: str,
-        suite: str,
         progress_alpha: float = DEFAULT_ALPHA,
         images: str = "png",
     ) -> None:
         """Begin a dataset or continue one of the same header, packing what waits there."""
         self.folder = Path(folder)
-        self.header = Header(conventions, track, suite, progress_alpha, images)
+        self.header = Header(conventions, track, progress_alpha, images)
         create(self.folder, self.header)
         packed = self.commit()
         if packed:

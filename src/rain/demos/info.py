@@ -122,7 +122,7 @@ def _tasks(stores: Sequence[LeRobotStore]) -> tuple[TaskCount, ...]:
     found: dict[tuple[str, int | None], list[tuple[str, int]]] = {}
     for store in stores:
         for entry in store.entries:
-            key = (str(entry.details.get("suite", store.header.suite)), entry.details.get("task"))
+            key = (str(entry.details.get("suite", "")), entry.details.get("task"))
             line = (str(entry.details.get("instruction", "")), entry.frames)
             found.setdefault(key, []).append(line)
     order = sorted(found, key=lambda key: (key[0], -1 if key[1] is None else key[1]))

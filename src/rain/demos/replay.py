@@ -91,10 +91,8 @@ def process(
     """
     if not files:
         raise RainError("no .hdf5 file was found; make some with rain collect")
-    recordings = [next(read_recordings(file)) for file in (files[0], files[-1])]
-    suites = sorted({task_of(recording)[0] for recording in recordings})
     conventions = libero_conventions(config.image_size)
-    writer = DatasetWriter(out, conventions, track, "+".join(suites), images=config.images)
+    writer = DatasetWriter(out, conventions, track, images=config.images)
     missing = plan_jobs(files, writer)
     yield len(files) - len({job.file for job in missing}), []
     by_task: dict[tuple[str, int], list[Job]] = {}

@@ -21,7 +21,7 @@ IMAGE_STORAGES = ("png", "video")
 
 @dataclass(frozen=True)
 class Header:
-    """What a whole dataset declares: conventions, track, suite and alpha (1/m) of eq. 5.
+    """What a whole dataset declares: conventions, track and alpha (1/m) of eq. 5.
 
     images: "png" keeps images exactly, "video" as H.264, some times smaller; label maps are exact
     in both.
@@ -29,7 +29,6 @@ class Header:
 
     conventions: Conventions
     track: str
-    suite: str
     progress_alpha: float = DEFAULT_ALPHA
     images: str = "png"
 
@@ -58,7 +57,6 @@ class Header:
             return cls(
                 conventions=Conventions(**values["conventions"]),
                 track=str(values["track"]),
-                suite=str(values["suite"]),
                 progress_alpha=float(values["progress_alpha"]),
                 images=str(values["images"]),
             )

@@ -27,7 +27,7 @@ EVERY = {"png": 17, "video": 41}
 
 
 def writer(folder: Path, **changes) -> DatasetWriter:
-    settings = {"conventions": helpers.conventions(16), "track": "open", "suite": "synthetic"}
+    settings = {"conventions": helpers.conventions(16), "track": "open"}
     return DatasetWriter(folder, **{**settings, **changes})
 
 

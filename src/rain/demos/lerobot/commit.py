@@ -68,8 +68,8 @@ def create(folder: Path, header: Header) -> None:
             header.conventions.check(found.conventions, "this run", str(folder))
             if found != header:
                 raise RainError(
-                    f"{folder}: holds track {found.track}, suite {found.suite}, alpha "
-                    f"{found.progress_alpha}, images {found.images}; choose another folder"
+                    f"{folder}: holds track {found.track}, alpha {found.progress_alpha}, images "
+                    f"{found.images}; choose another folder"
                 )
         else:
             write_json(folder / schema.INFO, info_of(header, {}, 0, 0, 0, 0))
