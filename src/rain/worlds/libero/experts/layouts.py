@@ -98,7 +98,7 @@ def sample_layout(world: LiberoWorld, rng: np.random.Generator, mix: LayoutMix) 
         layout = describe(world, kind)
         world.settle()
         fallen = [n for n in world.objects() if tilt(world, n, upright[n]) > FALLEN]
-        if not fallen and _inside(world):
+        if not fallen and _inside(world) and not _jammed(world):
             return layout
     raise RainError(f"no {kind} layout without fallen objects was found in {TRIES} tries")
 
@@ -301,6 +301,17 @@ def _put_upon(world: LiberoWorld, rng: np.random.Generator) -> None:
 
 
 _SIDEWAYS = ("heating_region", "back_contain_region", "top_region")
+
+
+def _jammed(world: LiberoWorld) -> bool:
+    """Say whether a thing on the table touches a fixture, such as a drawer pulled out over it."""
+    fixtures = set(world.fixture_geoms().tolist())
+    floor = min(object_box(world, name).bottom for name in world.objects())
+    low = [n for n in _loose(world) if object_box(world, n).bottom < floor + 0.02]
+    things = {int(geom) for name in low for geom in world.geoms_of(name)}
+    return any(
+        {c.geom1, c.geom2} & fixtures and {c.geom1, c.geom2} & things for c in world.data.contact
+    )
 
 
 def _inside(world: LiberoWorld) -> bool:

@@ -163,8 +163,8 @@ def _along_the_way(
             handle + out * (amount + part.value), pose, opening=gap, start=start,
             joints={part.qpos: -amount}, without=part.contents,
         )  # fmt: skip
-        owner = reach.names.get(int(_body_of(reach.world, part)), "")
-        if posture is None or not posture.touched <= {owner}:
+        allowed = {_body_of(reach.world, part)} if gap else set()  # pushing needs no hold
+        if posture is None or not posture.bodies <= allowed:
             return None
         postures.append(posture)
     return postures

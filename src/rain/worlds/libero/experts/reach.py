@@ -17,8 +17,10 @@ from rain.worlds.libero.world import LiberoWorld
 
 ITERATIONS = 60
 DAMPING = 0.05
-NEAR_POSITION, NEAR_ROTATION = 0.004, 0.03
-"""m, rad; what a solution may miss the pose by."""
+NEAR_POSITION, NEAR_ROTATION, NEAR_SWIVEL = 0.004, 0.03, 0.03
+"""m, rad, rad a step; what a solution may miss the pose, and rest in its swivel, by."""
+SWIVEL = 0.3
+"""Share of the way to the usual place that what the pose leaves free goes in one step."""
 LIMIT_ROOM = 0.08
 """rad; joints nearer to their limits than this do not count as reached."""
 TOUCHING = -0.001
@@ -30,12 +32,13 @@ COMFORT = (0.33, 0.755)
 class Posture:
     """A way to take a pose.
 
-    joints (7,): rad; touched: names of what the arm touches there, the target's among them;
-    travel: largest joint's way from where the arm is now, rad.
+    joints (7,): rad; touched: names of the objects and fixtures that the arm touches there; bodies:
+    those of their bodies that it touches; travel: largest joint's way from where the arm is now, rad.
     """
 
     joints: NDArray
     touched: frozenset[str]
+    bodies: frozenset[int]
     travel: float
 
 
@@ -105,13 +108,15 @@ class Reach:
                 return None
         mujoco.mj_fwdPosition(model, data)
         found = data.qpos[self.qpos].copy()
-        return Posture(found, self._touched(), float(np.abs(found - now).max()))
+        bodies = self._touched()
+        names = frozenset(self.names.get(b, model.body(b).name) for b in bodies)
+        return Posture(found, names, bodies, float(np.abs(found - now).max()))
 
     def _solve(self, position: NDArray, rotation: NDArray) -> bool:
         import mujoco
 
         model, data = self.world.model, self.data
-        jacobian = np.zeros((6, model.nv))
+        jacobian, swivel = np.zeros((6, model.nv)), np.zeros(len(self.dofs))
         for _ in range(ITERATIONS):
             mujoco.mj_kinematics(model, data)
             mujoco.mj_comPos(model, data)
@@ -122,6 +127,7 @@ class Reach:
             if (
                 np.linalg.norm(error[:3]) < NEAR_POSITION
                 and np.linalg.norm(error[3:]) < NEAR_ROTATION
+                and np.abs(swivel).max() < NEAR_SWIVEL
             ):
                 q = data.qpos[self.qpos]
                 return bool(
@@ -130,17 +136,20 @@ class Reach:
                 )
             mujoco.mj_jacSite(model, data, jacobian[:3], jacobian[3:], self.site)
             j = jacobian[:, self.dofs]
-            step = j.T @ np.linalg.solve(j @ j.T + DAMPING**2 * np.eye(6), error)
-            q = data.qpos[self.qpos] + np.clip(step, -0.3, 0.3)
+            inverse = j.T @ np.linalg.inv(j @ j.T + DAMPING**2 * np.eye(6))
+            q = data.qpos[self.qpos]
+            # Like the arm's own controller: what the pose leaves free swivels to the usual place.
+            free = np.eye(len(q)) - np.linalg.pinv(j, rcond=1e-3) @ j
+            swivel = free @ (SWIVEL * (self.home - q))
+            q = q + np.clip(inverse @ error, -0.3, 0.3) + np.clip(swivel, -0.15, 0.15)
             data.qpos[self.qpos] = np.clip(q, *self.limits.T)
         return False
 
-    def _touched(self) -> frozenset[str]:
+    def _touched(self) -> frozenset[int]:
         model, touched = self.world.model, set()
         for contact in self.data.contact:
             if contact.dist > TOUCHING or self.arm[contact.geom1] == self.arm[contact.geom2]:
                 continue
             other = contact.geom2 if self.arm[contact.geom1] else contact.geom1
-            body = int(model.geom_bodyid[other])
-            touched.add(self.names.get(body, model.body(body).name))
+            touched.add(int(model.geom_bodyid[other]))
         return frozenset(touched)
