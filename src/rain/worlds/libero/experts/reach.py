@@ -33,7 +33,7 @@ class Posture:
     """A way to take a pose.
 
     joints (7,): rad; touched: names of the objects and fixtures that the arm touches there; bodies:
-    those of their bodies that it touches; travel: largest joint's way from where the arm is now, rad.
+    those of their bodies that it touches; travel: largest way of a joint from where it is now, rad.
     """
 
     joints: NDArray
