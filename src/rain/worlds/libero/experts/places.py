@@ -16,6 +16,8 @@ NARROW = 1.5
 """Ratio of its sides from which a place, or an object, has a direction."""
 HAND_ROOM = 0.075
 """m about a point that the open fingers and what they hold need."""
+AROUND = 0.006
+"""m to be kept free about what is lowered past something."""
 SLOT = 0.055
 """m; half the distance between two objects that one script puts onto one open surface."""
 
@@ -67,6 +69,9 @@ def find_place(world: LiberoWorld, name: str, slot: float = 0.0, held: str | Non
     if target.owner not in world.env.obj_body_id:
         centre[2] = rim = _surface(world, middle)
     entrance = _entrance(world, target.owner, middle, half) if inside else UP
+    lowered = inside and entrance[2] > 0.5 and target.owner in world.env.fixtures_dict
+    if lowered and held is not None:
+        centre[:2] = _from_under(world, np.array([*centre[:2], rim]), half[:2], held)
     long = int(half[1] > half[0])
     direction = None
     if inside and half[long] > NARROW * half[1 - long]:
@@ -89,6 +94,25 @@ def _roomy(world: LiberoWorld, middle: NDArray, half: NDArray, held: str) -> NDA
         if name != held:
             cost += 4 * np.maximum(HAND_ROOM - object_box(world, name).distance(points), 0)
     return points[int(np.argmin(cost))]
+
+
+def _from_under(world: LiberoWorld, middle: NDArray, half: NDArray, held: str) -> NDArray:
+    """A point (2,) near the middle (3,) of a drawer above which nothing is in the way, m."""
+    fixtures = set(world.fixture_geoms().tolist())
+    radius = float(object_box(world, held).half.max())
+    angles = np.arange(12) * np.pi / 6
+    around = np.stack([np.cos(angles), np.sin(angles), np.zeros(12)], axis=1) * (radius + AROUND)
+    best, least = middle[:2], np.inf
+    for axis in (0, 1):
+        room = max(0.0, half[axis] - radius)
+        for shift in np.arange(-np.floor(room / 0.005), np.floor(room / 0.005) + 1) * 0.005:
+            point = middle + shift * np.eye(3)[axis]
+            covered = sum(
+                free_way(world, fixtures.__contains__, point + way, UP) < 0.3 for way in around
+            )
+            if covered + abs(shift) < least:
+                best, least = point[:2], covered + abs(shift)
+    return best
 
 
 def _entrance(world: LiberoWorld, owner: str, middle: NDArray, half: NDArray) -> NDArray:

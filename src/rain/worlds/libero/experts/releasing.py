@@ -101,7 +101,8 @@ def _release_point(hand: Hand, held: str, place: Place, offset: NDArray) -> tupl
     below = hand.hangs_below(held)
     low = max(place.rim + 0.012 - PALM_ABOVE_SITE, place.centre[2] + below + 0.012)
     drop = hand.style.drop if place.inside else 0.3 * hand.style.drop
-    share = 0.0 if place.direction is not None else 1.0 if place.inside else 0.5
+    room = float(place.half[:2].min() - object_box(hand.world, held).half.max())
+    share = np.clip(room / 0.03, 0.0, 1.0) if place.inside else 0.5
     xy = place.centre[:2] + offset[:2] + share * np.array(hand.style.aim)
     return np.array([*xy, low + drop]), below
 
@@ -113,7 +114,7 @@ def _insert(hand: Hand, held: str, name: str) -> Iterator[NDArray]:
     offset = position - hand.world.object_pose(held)[0]
     below = hand.hangs_below(held)
     inside = place.centre + offset
-    inside[2] = place.centre[2] + below + 0.012
+    inside[2] = place.centre[2] + below + 0.024
     edge = float(np.abs(place.half @ np.abs(place.entrance)))
     inside += place.entrance * (edge - 0.025)
     outside = inside + place.entrance * 0.16

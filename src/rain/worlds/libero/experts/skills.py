@@ -86,8 +86,16 @@ class Skills:
                 continue
             yield from self._lift(name, pose, rest)
             if self.world.object_pose(name)[0][2] - rest >= LIFTED:
-                return
+                yield from self._rise(pose)
+                if name in self.world.touched_by_both_fingers():
+                    return
             yield from self.open_hand()
+
+    def _rise(self, pose: NDArray) -> Iterator[NDArray]:
+        """Rise a little further: a bad grip shows itself while the hand is still near."""
+        aim = self.world.ee_pose()[0] + [0, 0, 0.06]
+        for _ in range(4):
+            yield self.hand.toward(aim, pose, CLOSED)
 
     def _lift(self, name: str, pose: NDArray, rest: float) -> Iterator[NDArray]:
         """Lift what is held, out from under an open drawer first; stop when it is lost."""
@@ -110,7 +118,7 @@ class Skills:
         """Say of a grasp whether the hand can bring the object to its place and let go there."""
         if following is None or following.action_type != "release":
             return lambda grasp: True
-        place = find_place(self.world, following.target)
+        place = find_place(self.world, following.target, held=name)
         origin, rotation = self.world.object_pose(name)
         height = origin[2] - object_box(self.world, name).bottom + 0.02
 
