@@ -71,7 +71,10 @@ def _carry(hand: Hand, held: str, name: str, slot: float) -> Iterator[NDArray]:
         narrow = place.direction is not None
         if np.hypot(*error[:2]) < (0.006 if narrow else 0.010) and error[2] > -0.012 and turn < 0.1:
             return
-        if headway.lost(float(np.linalg.norm(error))):
+        over = position[2] - below > place.rim - 0.005
+        if narrow and over and (np.hypot(*error[:2]) > 0.004 or turn > 0.04):
+            goal[2] = place.rim + below + 0.012  # it goes in only when it is just above and along
+        if headway.lost(float(np.linalg.norm(error)) + 0.1 * turn):
             lowest = -0.10 if place.inside else -0.03
             near = 0.5 * NEAR_ENOUGH if narrow else NEAR_ENOUGH
             if np.hypot(*error[:2]) < near and lowest < error[2] < 0.03:
