@@ -194,7 +194,7 @@ def place_is_free(world: LiberoWorld, state: SceneState, place: str, name: str) 
     if owner == name or owner in state.moved or lies_in(world, name, place):
         return False
     if place.endswith(":contain_region"):
-        return list(state.moved.values()).count(place) < 3
+        return list(state.moved.values()).count(place) < 2
     if place in state.moved.values():
         return False
     return not any(lies_in(world, other, place) for other in world.objects() if other != owner)
