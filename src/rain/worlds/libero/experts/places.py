@@ -77,7 +77,7 @@ def find_place(world: LiberoWorld, name: str, slot: float = 0.0, held: str | Non
     if inside and half[long] > NARROW * half[1 - long]:
         direction = long * np.pi / 2
     if not inside or target.owner in world.objects():
-        centre[long] += slot * min(SLOT, 0.5 * half[long])
+        centre[long] += slot * (min(SLOT, 0.5 * half[long]) if inside else SLOT)
     if not inside and held is not None and not slot:
         centre[:2] = _roomy(world, centre[:2], half[:2], held)
     up = rotation[:, 2] if not inside and target.owner in world.env.fixtures_dict else UP
