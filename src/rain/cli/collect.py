@@ -75,9 +75,10 @@ def main(args: list[str]) -> int:
 
 
 def _table(outcomes: list[Outcome]) -> Table:
-    table = Table(
-        "suite", "task", "made", "kept of tried", "mean steps", "s each", "most frequent failures"
-    )
+    table = Table()
+    for name in ("suite", "task", "made", "kept\nof tried", "mean\nsteps", "s each"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("most frequent failures")
     scenes: dict[tuple[str, int], list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         scenes[outcome.suite, outcome.task].append(outcome)

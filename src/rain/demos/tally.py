@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -69,13 +70,5 @@ def _spans(numbers: list[int]) -> str:
 
 
 def _short(reason: str) -> str:
-    """A reason without its numbers, which would make every one another."""
-    return " ".join(word for word in reason.split() if not _is_number(word.strip("(),:;")))
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+    """The kind of failure: without its particulars, of which there are as many as layouts."""
+    return re.sub(r"\b\d+\b", "…", reason.partition(":")[0])
