@@ -56,7 +56,7 @@ class LayoutMix:
     turned: float = 0.35
     fixtures: float = 0.4
     mirrored: float = 0.3
-    opened: float = 0.4
+    opened: float = 0.5
     door: float = 0.7
     upon: float = 0.3
     moved_start: float = 0.4
