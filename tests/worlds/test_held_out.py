@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 
 import numpy as np
@@ -185,19 +185,22 @@ REFUSED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("scene", REFUSED, ids=str)
+@pytest.mark.parametrize(("suite", "index"), REFUSED)
 def test_the_open_track_refuses_them_in_the_real_scene(
-    scene: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+    scene: Callable[[str, int], LiberoWorld],
+    suite: str,
+    index: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Even when the script is exactly theirs and the layout the scene's own, whatever the seed."""
-    world = LiberoWorld(*scene)  # nothing is rendered, so other worlds of this process are safe
+    world = scene(suite, index)
     drawn: list[TaskScript] = []
     monkeypatch.setattr(
         "rain.worlds.libero.experts.demonstrate.propose", lambda *_: drawn[-1]
     )  # the draw itself is random
-    if scene[0] == "libero_10":  # leave the parts as the scene has them
+    if suite == "libero_10":  # leave the parts as the scene has them
         monkeypatch.setattr("rain.worlds.libero.experts.layouts._open_parts", lambda *_: None)
-    for number, wanted in REFUSED[scene].items():
+    for number, wanted in REFUSED[suite, index].items():
         drawn.append(wanted)
         for seed in range(3):
             result = demonstrate(world, "open", seed, ExpertConfig(mix=UNVARIED))
@@ -209,7 +212,6 @@ def test_the_open_track_refuses_them_in_the_real_scene(
     for seed in range(3):
         world.reset(seed=seed)
         assert describe(world, "regions").held_out(frozenset(goal_of(world.script))) is None
-    world.close()
 
 
 def _now(world: LiberoWorld) -> tuple[dict[str, NDArray], frozenset[str]]:
