@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from worlds_helpers import scene_file, script, start_opened, start_regions
@@ -125,6 +125,7 @@ def test_every_layout_is_its_own_until_something_moves(number: str) -> None:
     assert not one.same_layout(without, one.opened)
 
 
+@settings(deadline=None)
 @given(
     number=st.sampled_from([one.id for one in held_out_tasks()]),
     shift=st.tuples(st.floats(-0.12, 0.12), st.floats(-0.12, 0.12)),
@@ -142,6 +143,7 @@ def test_a_thing_within_the_tolerance_is_in_its_place(
         assert one.same_layout(places, one.opened) == (far < TOLERANCE)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), number=st.sampled_from(["061", "071", "051"]))
 def test_everything_moved_a_little_is_the_same_layout(seed: int, number: str) -> None:
     rng, one = np.random.default_rng(seed), task(number)
