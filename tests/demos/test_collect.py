@@ -191,12 +191,15 @@ def test_only_the_temporary_files_of_the_dead_are_removed(tmp_path: Path) -> Non
 
 def test_a_tally_sums_up() -> None:
     one = Outcome("libero_object", 0, 0, 100, ("grasp", "release"), ("stuck: at 3",), 2.0)
-    other = Outcome("libero_object", 0, 1, 0, (), ("stuck: at 4", "task 051"), 3.0)
+    reasons = ("stuck: at 4", "is task 051", "cabinet_1:top_drawer does not close")
+    other = Outcome("libero_object", 0, 1, 0, (), reasons, 3.0)
     found = tally([one, other])
-    assert (found.made, found.missing, found.tried, found.steps) == (1, 1, 4, 100)
-    assert found.failures == {"stuck": 2, "task …": 1}
+    assert (found.made, found.missing, found.tried, found.steps) == (1, 1, 5, 100)
+    assert found.failures == {
+        "stuck": 2, "is task …": 1, "cabinet_1:top_drawer does not close": 1
+    }  # fmt: skip
     assert found.action_types == {"grasp": 1, "release": 1}
-    assert found.failure_rate == 0.75
+    assert found.failure_rate == 0.8
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def main(args: list[str]) -> int:
             every.add(outcome)
             progress.update(bar, advance=1, failed=every.failure_rate)
     if outcomes:
-        console.print(_table(outcomes))
+        console.print(_table(config, outcomes))
         _print_totals(console, every, time.monotonic() - began)
     missing = name_missing(config)
     here = config.out / config.track if config.suite == "all" else config.folder(config.suite)
@@ -74,7 +74,7 @@ def main(args: list[str]) -> int:
     return 1 if missing else 0
 
 
-def _table(outcomes: list[Outcome]) -> Table:
+def _table(config: Collect, outcomes: list[Outcome]) -> Table:
     table = Table()
     for name in ("suite", "task", "made", "kept\nof tried", "mean\nsteps", "s each"):
         table.add_column(name, no_wrap=True)
@@ -82,9 +82,9 @@ def _table(outcomes: list[Outcome]) -> Table:
     scenes: dict[tuple[str, int], list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         scenes[outcome.suite, outcome.task].append(outcome)
-    for (suite, task), some in sorted(scenes.items()):
-        one = tally(some)
-        table.add_row(suite, str(task), *_cells(one, 2))
+    for suite, task in config.scenes:
+        if some := scenes.get((suite, task)):
+            table.add_row(suite, str(task), *_cells(tally(some), 2))
     table.add_section()
     table.add_row("all", "", *_cells(tally(outcomes), 3))
     return table

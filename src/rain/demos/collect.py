@@ -28,9 +28,9 @@ from rain.worlds.libero.suites import SUITES, find_task, suite_tasks
 from rain.worlds.libero.world import LiberoWorld
 from rain.worlds.processes import stream_jobs
 
-ATTEMPTS = 24
+ATTEMPTS = 40
 """Tries per demonstration before it counts as missing. On the open track every try draws another
-layout and script; of a scene where three in four fail, one demonstration in a thousand is lost."""
+layout and script; of a scene where seven in eight fail, one demonstration in 200 is lost."""
 PIECE = 25
 """Demonstrations that a worker makes with one simulator."""
 MOST_NUMBERS, MOST_ATTEMPTS = 100_000, 100

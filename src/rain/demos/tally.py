@@ -71,4 +71,4 @@ def _spans(numbers: list[int]) -> str:
 
 def _short(reason: str) -> str:
     """The kind of failure: without its particulars, of which there are as many as layouts."""
-    return re.sub(r"\b\d+\b", "…", reason.partition(":")[0])
+    return re.sub(r"\b\d+\b", "…", reason.partition(": ")[0])
