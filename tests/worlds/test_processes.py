@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from rain.types import RainError
-from rain.worlds.processes import run_jobs
+from rain.worlds.processes import run_jobs, stream_jobs
 
 
 def where(number: int) -> tuple[int, int]:
@@ -35,11 +36,43 @@ def test_a_jobs_error_reaches_the_caller() -> None:
 
 def test_nothing_to_do_starts_nothing() -> None:
     assert list(run_jobs(fail, [], workers=2)) == []
+    assert list(stream_jobs(steps, [], workers=2)) == []
+
+
+def steps(folder: Path, count: int) -> Iterator[tuple[int, int]]:
+    """Yields, and does not go on before its last item was seen outside."""
+    for number in range(count):
+        yield number, os.getpid()
+        for _ in range(200):
+            if (folder / str(number)).exists():
+                break
+            time.sleep(0.05)
+        else:
+            raise RainError(f"nobody saw item {number}")
+    if count == 1:
+        raise RainError("job of one item cannot be done")
+
+
+def test_items_come_while_the_job_is_at_work(tmp_path: Path) -> None:
+    seen = []
+    for number, pid in stream_jobs(steps, [(tmp_path, 3)], workers=1):
+        seen.append((number, pid))
+        (tmp_path / str(number)).touch()
+    assert [number for number, _ in seen] == [0, 1, 2]
+    assert os.getpid() not in {pid for _, pid in seen}
+
+
+def test_a_streamed_jobs_error_comes_after_its_items(tmp_path: Path) -> None:
+    (tmp_path / "0").touch()
+    items = stream_jobs(steps, [(tmp_path, 1)], workers=2)
+    assert next(items)[0] == 0
+    with pytest.raises(RainError, match="cannot be done"):
+        next(items)
 
 
 PARENT = """
 import os, sys, time
-from rain.worlds.processes import run_jobs
+from rain.worlds.processes import run_jobs, stream_jobs
 
 def work(path):
     with open(path, "w") as file:

@@ -82,12 +82,11 @@ def test_region_follows_a_moved_object_and_images_are_upright(libero_world: Libe
     libero_world.reset(init_state=0)
     before = np.argwhere(libero_world.regions(["butter_1"], "agentview")[0]).mean(axis=0)
     position, _ = libero_world.object_pose("butter_1")
-    base = libero_world.base_position
     # Toward the camera (+x) is down in an upright agentview, +y is right.
-    libero_world.place_object("butter_1", position[:2] + base[:2] + [0.10, 0.0])
+    libero_world.place_object("butter_1", position[:2] + [0.10, 0.0])
     nearer = np.argwhere(libero_world.regions(["butter_1"], "agentview")[0]).mean(axis=0)
     assert nearer[0] > before[0] + 4
-    libero_world.place_object("butter_1", position[:2] + base[:2] + [0.0, 0.10])
+    libero_world.place_object("butter_1", position[:2] + [0.0, 0.10])
     right = np.argwhere(libero_world.regions(["butter_1"], "agentview")[0]).mean(axis=0)
     assert right[1] > before[1] + 4
 
@@ -120,10 +119,9 @@ def test_missing_target_and_foreign_state_name_what_is_wrong(libero_world: Liber
 def test_script_success_is_about_the_script_not_the_task(libero_world: LiberoWorld) -> None:
     libero_world.reset(init_state=0)
     basket, _ = libero_world.object_pose("basket_1")
-    base = libero_world.base_position
     own, other = libero_world.script, libero_world.script_for("butter_1")
     assert "butter" in other.instruction
-    libero_world.place_object("butter_1", basket[:2] + base[:2])
+    libero_world.place_object("butter_1", basket[:2])
     for _ in range(30):
         libero_world.step([0, 0, 0, 0, 0, 0, -1])
     assert libero_world.script_success(other)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from rain.demos.hdf5 import FAILURES
 from rain.demos.importing import ImportConfig, Outcome, Tally, import_files
 from rain.demos.published import PublishedFile, open_published
 from rain.types import RainError
@@ -69,12 +70,16 @@ def run_import(command: Import) -> int:
 
 
 def find_hdf5(sources: tuple[Path, ...]) -> list[Path]:
-    """The HDF5 files named, and those in the folders named; RainError where there is none."""
+    """The HDF5 files named, and those in the folders named; RainError where there is none.
+
+    Below a folder, failed attempts (``failures/``) are passed over: they must be named.
+    """
     files: list[Path] = []
     for source in sources:
         if not source.exists():
             raise RainError(f"{source}: no such file or folder")
-        files += sorted(source.rglob("*.hdf5")) if source.is_dir() else [source]
+        below = sorted(source.rglob("*.hdf5")) if source.is_dir() else [source]
+        files += [f for f in below if FAILURES not in f.relative_to(source).parts[:-1]]
     files = [file for file in dict.fromkeys(files) if not file.name.startswith(".")]
     if not files:
         raise RainError("no .hdf5 file was named or found")

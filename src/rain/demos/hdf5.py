@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -26,6 +27,10 @@ from rain.worlds.libero.experts.demonstrate import Demonstration
 from rain.worlds.libero.suites import task_named
 
 _DEMO = re.compile(r"demo_\d+")
+FAILURES = "failures"
+"""Folder beside a suite's demonstrations that keeps failed attempts at them."""
+LONGEST_WRITE = 60.0
+"""s; a temporary file that has not changed for so long is no longer being written."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,9 @@ class Recording:
     """One demonstration as read from a file.
 
     states (L, n), actions (L, 7), disturbed bool (L,); fixture_poses (m, 7) or None when the file
-    has none; script None when the file leaves it to the task; details: free facts; subtask int
-    (L,): the expert's own log of where in the script it was, None where the file has none.
+    has none; script None when the file leaves it to the task; details: free facts, of a failed
+    attempt the ``failure``; subtask int (L,): the expert's own log of where in the script it was,
+    None where the file has none.
     """
 
     file: Path
@@ -51,8 +57,13 @@ class Recording:
     subtask: NDArray[np.int64] | None = None
 
 
-def write_demonstration(path: Path, demonstration: Demonstration, bddl: str) -> None:
-    """Write one demonstration of the expert; the file appears complete or not at all."""
+def write_demonstration(
+    path: Path, demonstration: Demonstration, bddl: str, failure: str = ""
+) -> None:
+    """Write one demonstration of the expert; the file appears complete or not at all.
+
+    failure: why it is none to learn from; stored among its facts, and in no other file's.
+    """
     arrays: dict[str, NDArray] = {
         "states": demonstration.states,
         "actions": demonstration.actions,
@@ -61,7 +72,8 @@ def write_demonstration(path: Path, demonstration: Demonstration, bddl: str) -> 
     }
     if demonstration.subtask is not None:
         arrays["subtask"] = demonstration.subtask
-    write_arrays(path, bddl, _facts(demonstration), arrays)
+    facts = _facts(demonstration)
+    write_arrays(path, bddl, {**facts, "failure": failure} if failure else facts, arrays)
 
 
 def write_arrays(
@@ -91,6 +103,17 @@ def write_arrays(
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove temporary files below a folder whose writers were killed."""
+    for path in folder.rglob(".*.hdf5.*"):
+        pid = path.name.rpartition(".")[2]
+        with suppress(FileNotFoundError):  # written to its end, or removed, just now
+            # Process ids come again: a live one is believed only as long as a write takes.
+            stale = time.time() - path.stat().st_mtime > LONGEST_WRITE
+            if pid.isdigit() and (stale or not Path(f"/proc/{pid}").exists()):
+                path.unlink()
 
 
 def _facts(demonstration: Demonstration) -> dict[str, Any]:

@@ -119,6 +119,9 @@ def _process_piece(
     try:
         for job in jobs:
             recording = next(r for r in read_recordings(job.file) if r.name == job.name)
+            if failure := recording.details.get("failure"):
+                messages.append(f"{job.source}: a failed attempt ({failure})")
+                continue
             try:
                 episode = replay(world, recording, config)
             except RainError as error:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import permutations, product
 
 import numpy as np
 import yaml
@@ -68,8 +69,37 @@ def held_out_tasks() -> tuple[HeldOut, ...]:
 def held_out_task(
     places: Mapping[str, ArrayLike], opened: frozenset[str], goal: Goal
 ) -> str | None:
-    """Name the LIBERO-EX task that a layout together with its goal would be, if any."""
-    for task in held_out_tasks():
-        if task.goal == goal and task.same_layout(places, opened):
-            return task.id
+    """Name the LIBERO-EX task that a layout together with its goal would be, if any.
+
+    Which of two equal plates is called ``plate_1`` makes no difference.
+    """
+    for names in _namings(places):
+        named_places = {names.get(name, name): xy for name, xy in places.items()}
+        named_opened = frozenset(_renamed(site, names) for site in opened)
+        named_goal = frozenset(tuple(_renamed(word, names) for word in p) for p in goal)
+        for task in held_out_tasks():
+            if task.goal == named_goal and task.same_layout(named_places, named_opened):
+                return task.id
     return None
+
+
+def _namings(places: Mapping[str, ArrayLike]) -> Iterator[dict[str, str]]:
+    """Every way to exchange the names of things that look the same: two plates for instance."""
+    alike: dict[str, list[str]] = {}
+    for name in sorted(places):
+        alike.setdefault(name.rpartition("_")[0], []).append(name)
+    twins = [names for names in alike.values() if len(names) > 1]
+    for orders in product(*(permutations(names) for names in twins)):
+        yield {
+            old: new
+            for names, order in zip(twins, orders, strict=True)
+            for old, new in zip(names, order, strict=True)
+        }
+
+
+def _renamed(word: str, names: Mapping[str, str]) -> str:
+    """A name, or that of a part or place of it, with the thing's name exchanged."""
+    for old, new in names.items():
+        if word == old or word.startswith(f"{old}_"):
+            return new + word.removeprefix(old)
+    return word

@@ -33,7 +33,8 @@ GAP = 0.03
 SWEEP = {"wooden_cabinet": 0.24, "white_cabinet": 0.24, "microwave": 0.28}
 """Category -> room, m, that its drawers or door need in front of it."""
 START_ROOM = ((0.36, 0.62), (-0.20, 0.20), (0.16, 0.36))
-FALLEN = np.deg2rad(15)
+FALLEN = np.deg2rad(20)
+"""rad; a bowl that lies on a ramekin as libero_spatial's task 5 puts it leans by 16 degrees."""
 TRIES = 50
 DRAWER_OUT, DOOR_OUT = (-0.158, -0.145), (-2.0, -1.3)
 """Joint values, m and rad, of what stands open at the start."""
@@ -55,7 +56,7 @@ class LayoutMix:
     turned: float = 0.35
     fixtures: float = 0.4
     mirrored: float = 0.3
-    opened: float = 0.4
+    opened: float = 0.5
     door: float = 0.7
     upon: float = 0.3
     moved_start: float = 0.4

@@ -29,8 +29,13 @@ LARGEST = {
     "akita_black_bowl": 0.048,
 }
 """Place, or object that others are put on -> largest half side, m, of what fits there."""
-FLATTEST = {"top_drawer": 0.075, "middle_drawer": 0.075, "bottom_drawer": 0.075}
-"""Place -> greatest height, m, of what fits there."""
+FLATTEST = {
+    "top_drawer": 0.075,
+    "middle_drawer": 0.075,
+    "bottom_drawer": 0.075,
+    "akita_black_bowl": 0.10,
+}
+"""Place, or object that others are put on -> greatest height, m, of what fits there."""
 ONLY = {
     "heating_region": ("white_yellow_mug",),
     "back_contain_region": ("black_book",),
@@ -65,10 +70,10 @@ class ScriptMix:
     probabilities of scripts of 1, 2, … steps; a step is one subtask, or a grasp with its release.
     """
 
-    carry: float = 0.30
-    open: float = 0.20
-    close: float = 0.20
-    turn_on: float = 0.15
+    carry: float = 0.25
+    open: float = 0.30
+    close: float = 0.30
+    turn_on: float = 0.10
     push: float = 0.15
     lengths: tuple[float, ...] = (0.50, 0.35, 0.15)
 
@@ -132,6 +137,8 @@ def _next_steps(
             if category_of(name) in PUSHED
             and parse_target(place).site in world.env.object_sites_dict
             and name not in state.moved
+            and place_is_free(world, state, place, name)
+            and not _laden(world, state, name)
             and _stands_alone(world, name)
         ],
     }
@@ -147,12 +154,14 @@ def _apply(state: SceneState, step: tuple[Subtask, ...]) -> None:
         state.turned.add(last.target.partition(":")[0])
     else:
         name = first.target.partition("->")[0]
-        state.moved[name] = last.target
+        state.moved[name] = last.target.rpartition("->")[2]
 
 
 def _carries(world: LiberoWorld, state: SceneState) -> Iterator[tuple[Subtask, ...]]:
     for name in world.objects():
         if name in state.moved or not can_be_taken(world, name, state.opened):
+            continue
+        if _laden(world, state, name):
             continue
         for place in places(world):
             if place_is_free(world, state, place, name) and fits(world, name, place):
@@ -253,6 +262,12 @@ def turned_on(world: LiberoWorld) -> set[str]:
     """Stoves whose knob is turned on."""
     stoves = [n for n in world.env.fixtures_dict if category_of(n) == "flat_stove"]
     return {n for n in stoves if world.joint_value(joint_of(f"{n}:knob")) > TURNED_FROM}
+
+
+def _laden(world: LiberoWorld, state: SceneState, name: str) -> bool:
+    """Say whether something is in or on an object, or the script has put something there."""
+    others = [n for n in world.objects() if n != name and n not in state.moved]
+    return name in state.moved.values() or any(lies_in(world, n, name) for n in others)
 
 
 def _stands_alone(world: LiberoWorld, name: str) -> bool:
