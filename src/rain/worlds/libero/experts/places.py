@@ -18,6 +18,7 @@ HAND_ROOM = 0.075
 """m about a point that the open fingers and what they hold need."""
 AROUND = 0.006
 """m to be kept free about what is lowered past something."""
+SPOTS = 16
 SLOT = 0.055
 """m; half the distance between two objects that one script puts onto one open surface."""
 
@@ -29,7 +30,8 @@ class Place:
     centre (3,): where an object's origin comes, m, at the height of the floor; rim: height of the
     walls about it, m; half (3,): half extents along the axes of the base frame, m; entrance (3,):
     direction from the centre to outside; inside: LIBERO's relation is ``in``; direction: rad, of
-    its long side, or None; up (3,): unit normal of its surface.
+    its long side, or None; up (3,): unit normal of its surface;
+    spots (n, 2): points of a wide surface, those with the most room first, or None.
     """
 
     centre: NDArray
@@ -39,6 +41,7 @@ class Place:
     inside: bool
     direction: float | None
     up: NDArray = field(default_factory=UP.copy)
+    spots: NDArray | None = None
 
     @property
     def from_above(self) -> bool:
@@ -78,22 +81,24 @@ def find_place(world: LiberoWorld, name: str, slot: float = 0.0, held: str | Non
         direction = long * np.pi / 2
     if not inside or target.owner in world.objects():
         centre[long] += slot * (min(SLOT, 0.5 * half[long]) if inside else SLOT)
+    spots = None
     if not inside and held is not None and not slot:
-        centre[:2] = _roomy(world, centre[:2], half[:2], held)
+        spots = _roomy(world, centre[:2], half[:2], held)
+        centre[:2] = spots[0]
     up = rotation[:, 2] if not inside and target.owner in world.env.fixtures_dict else UP
     up = up * np.sign(up[2]) if abs(up[2]) > 1e-6 else UP
-    return Place(centre, float(rim), half, entrance, inside, direction, up)
+    return Place(centre, float(rim), half, entrance, inside, direction, up, spots)
 
 
 def _roomy(world: LiberoWorld, middle: NDArray, half: NDArray, held: str) -> NDArray:
-    """A point (2,) of an open surface near its middle with room for the hand, m."""
+    """Points (n, 2) of an open surface, near its middle and with room for the hand first, m."""
     steps = np.linspace(-0.7, 0.7, 7)
     points = middle + np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2) * half
     cost = np.hypot(*(points - middle).T)
     for name in world.objects():
         if name != held:
             cost += 4 * np.maximum(HAND_ROOM - object_box(world, name).distance(points), 0)
-    return points[int(np.argmin(cost))]
+    return points[np.argsort(cost)[:SPOTS]]
 
 
 def _from_under(world: LiberoWorld, middle: NDArray, half: NDArray, held: str) -> NDArray:

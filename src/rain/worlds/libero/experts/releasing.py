@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,9 @@ NEAR_ENOUGH = 0.02
 """m from where an object should come at which it is let go when a rim keeps it from there."""
 UPRIGHT = -0.96
 """z of the hand's own z axis from which on it leans on purpose."""
+TRIES = 3
+TURNS = (0.0, np.pi / 4, -np.pi / 4, np.pi / 2, -np.pi / 2)
+"""rad by which the hand may turn what it holds, to let go where something is near."""
 SLANTED = 0.9
 """Height of a surface's normal below which what is put there leans."""
 LEANED = (1.0, 0.85, 0.7, 0.55, 0.4)
@@ -46,7 +50,7 @@ def release(hand: Hand, reach: Reach, name: str, slot: float = 0.0) -> Iterator[
     if place.up @ UP < SLANTED:
         yield from _lean(hand, reach, held[0], place)
         return
-    yield from _carry(hand, held[0], name, slot)
+    yield from _carry(hand, reach, held[0], name, slot)
     target, now = hand.world.ee_pose()
     pose = now if now[2, 2] > UPRIGHT else None
     for _ in range(7):
@@ -55,34 +59,71 @@ def release(hand: Hand, reach: Reach, name: str, slot: float = 0.0) -> Iterator[
         yield hand.toward(target + [0, 0, 0.10], pose, OPEN, slow=0.7)
 
 
-def _carry(hand: Hand, held: str, name: str, slot: float) -> Iterator[NDArray]:
-    """Bring the held object above the place; stop early when it is lost."""
+def _carry(hand: Hand, reach: Reach, held: str, name: str, slot: float) -> Iterator[NDArray]:
+    """Bring the held object above the place; when it is caught there, rise and try again."""
+    for _ in range(TRIES):
+        if (yield from _lower(hand, reach, held, name, slot)):
+            return
+        yield from hand.retreat([0, 0, 0.06], CLOSED, steps=12)
+    raise StuckError(f"no headway towards {name}")
+
+
+def _lower(
+    hand: Hand, reach: Reach, held: str, name: str, slot: float
+) -> Generator[NDArray, None, bool]:
+    """Carry there and lower; False when it is caught on the way, True also when it is lost."""
     headway = Headway()
-    pose = _carried_pose(hand, held, find_place(hand.world, name, slot, held))
+    place = find_place(hand.world, name, slot, held)
+    pose, spot = _choose_spot(hand, reach, held, place, fixed=slot != 0)
     position, rotation = hand.world.ee_pose()
     # As it was taken: what is caught on a rim slips in the hand, which must not run after it.
     offset = pose @ rotation.T @ (position - hand.world.object_pose(held)[0])
     while held in hand.world.touched_by_both_fingers():
         place = find_place(hand.world, name, slot, held)
+        if spot is not None:
+            place = replace(place, centre=np.array([*spot, place.centre[2]]))
         goal, below = _release_point(hand, held, place, offset)
         position, rotation = hand.world.ee_pose()
         error = goal - position
         turn = float(np.linalg.norm(rotation_vector(pose @ rotation.T)))
         narrow = place.direction is not None
         if np.hypot(*error[:2]) < (0.006 if narrow else 0.010) and error[2] > -0.012 and turn < 0.1:
-            return
+            return True
         over = position[2] - below > place.rim - 0.005
         if narrow and over and (np.hypot(*error[:2]) > 0.004 or turn > 0.04):
             goal[2] = place.rim + below + 0.012  # it goes in only when it is just above and along
         if headway.lost(float(np.linalg.norm(error)) + 0.1 * turn):
             lowest = -0.10 if place.inside else -0.03
-            near = 0.5 * NEAR_ENOUGH if narrow else NEAR_ENOUGH
-            if np.hypot(*error[:2]) < near and lowest < error[2] < 0.03:
-                return
-            raise StuckError(f"no headway towards {name}")
+            return bool(
+                np.hypot(*error[:2]) < NEAR_ENOUGH and lowest < error[2] < 0.03 and not narrow
+            )
         clear = hand.clearance(position, goal, held, below + 0.03)
         clear = max(place.rim + below + 0.03, clear)
         yield hand.funnel(goal, pose, CLOSED, clear, inner=0.003 if narrow else 0.01, outer=0.06)
+    return True
+
+
+def _choose_spot(
+    hand: Hand, reach: Reach, held: str, place: Place, fixed: bool
+) -> tuple[NDArray, NDArray | None]:
+    """How the hand is turned (3, 3), and where on a wide surface the object comes (2,), or None.
+
+    The spot with the most room at which nothing is in the hand's way, turned as little as can be.
+    """
+    now = hand.world.ee_pose()[1]
+    usual = _carried_pose(hand, held, place)
+    if place.spots is None or fixed:
+        return usual, None
+    offset = usual @ now.T @ (hand.world.ee_pose()[0] - hand.world.object_pose(held)[0])
+    below = hand.hangs_below(held)
+    for spot in place.spots:
+        for turn in TURNS:
+            around = rotation_about(UP, turn)
+            there = np.array([*spot, place.centre[2] + below + 0.012]) + around @ offset * [1, 1, 0]
+            posture = reach.posture(there, around @ usual, without=[held])
+            if posture is not None and not posture.touched:
+                return around @ usual, spot
+    return usual, place.spots[0]
 
 
 def _carried_pose(hand: Hand, held: str, place: Place) -> NDArray:
