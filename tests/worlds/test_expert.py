@@ -6,8 +6,9 @@ import pytest
 from rain.types import ActionChunk, Observation, Plan, Prediction, Progress, RainError
 from rain.worlds.libero import LiberoWorld
 from rain.worlds.libero.experts.demonstrate import Demonstration, ExpertConfig, demonstrate
-from rain.worlds.libero.experts.grasps import choose_pinch
+from rain.worlds.libero.experts.grasps import choose_grasp
 from rain.worlds.libero.experts.motion import down_at, rotation_vector, yaw_of
+from rain.worlds.libero.experts.reach import Reach
 from rain.worlds.libero.experts.shapes import object_box
 from rain.worlds.libero.loading import quaternion_product
 from rain.worlds.libero.world import libero_conventions
@@ -91,7 +92,7 @@ def test_hand_pinches_the_thin_side(libero_world: LiberoWorld) -> None:
     for turned in (0.0, 0.5, 0.5):  # each turns it further
         libero_world.place_object("butter_1", position[:2], turned)
         box = object_box(libero_world, "butter_1")
-        fingers = choose_pinch(libero_world, "butter_1").pose[:2, 1]
+        fingers = choose_grasp(libero_world, Reach(libero_world), "butter_1").pose[:2, 1]
         # The hand may lean a little to turn less, never so far as to span the long side.
         assert abs(fingers @ box.axes[int(np.argmin(box.half))]) > np.cos(0.25)
 
@@ -107,7 +108,7 @@ def test_a_fallen_carton_can_still_be_pinched(libero_world: LiberoWorld) -> None
         libero_world.env.sim.data.set_joint_qpos(joint, pose)
         libero_world.env.sim.forward()
         box = object_box(libero_world, "milk_1")
-        fingers = choose_pinch(libero_world, "milk_1").pose[:2, 1]
+        fingers = choose_grasp(libero_world, Reach(libero_world), "milk_1").pose[:2, 1]
         assert abs(fingers @ box.axes[int(np.argmin(box.half))]) > np.cos(0.25)
 
 

@@ -137,11 +137,10 @@ def choose_grasp(
     RainError when no way to take such an object is known. Where no grasp is free, the cheapest is
     tried all the same.
     """
-    if category_of(name) in GRASP_ABOVE_ORIGIN:
-        return choose_pinch(world, name)
     if not graspable_category(name):
         raise RainError(f"no known grasp for {category_of(name)}")
-    found = sorted(_candidates(world, name), key=lambda grasp: grasp.cost)
+    known = _pinches if category_of(name) in GRASP_ABOVE_ORIGIN else _candidates
+    found = sorted(known(world, name), key=lambda grasp: grasp.cost)
     ways = [(UP, ASIDE), (UP, ASIDE[:1])]
     if (out := overhang(world, name)) is not None:
         ways.append(((out + UP) / np.sqrt(2), ASIDE[:1]))
@@ -213,13 +212,12 @@ def nearest_yaw(yaw: float, reference: float) -> float:
     return reference + (yaw - reference + np.pi / 2) % np.pi - np.pi / 2
 
 
-def choose_pinch(world: LiberoWorld, name: str) -> Grasp:
+def _pinches(world: LiberoWorld, name: str) -> Iterator[Grasp]:
     """Pinch a thin side of the object, away from neighbours, with little turning."""
     box = object_box(world, name)
     origin, rotation = world.object_pose(name)
     others = [object_box(world, other) for other in world.objects() if other != name]
     height = origin[2] + GRASP_ABOVE_ORIGIN[category_of(name)]
-    candidates = []
     thin = [side for side in (0, 1) if box.half[side] <= box.half.min() * 1.25]
     allowed = GRASP_SIDES.get(category_of(name), (0, 1))
     # A fallen object may have no side that is both thin and allowed: thin it must be.
@@ -232,17 +230,14 @@ def choose_pinch(world: LiberoWorld, name: str) -> Grasp:
                 crowding = _crowding(box, box.centre + part * along, yaw, others)
                 cost = abs(yaw) + abs(turn) + abs(part) + 60 * crowding
                 point = np.array([*(box.centre + part * along), height])
-                candidates.append(
-                    Grasp(rotation.T @ (point - origin), down_at(yaw), cost, crowding)
-                )
-    return min(candidates, key=lambda candidate: candidate.cost)
+                yield Grasp(rotation.T @ (point - origin), down_at(yaw), cost, crowding)
 
 
 def crowded(world: LiberoWorld, name: str) -> bool:
     """Say whether neighbours leave no room for any pinch of the object."""
     if category_of(name) not in GRASP_ABOVE_ORIGIN:
         return False
-    return choose_pinch(world, name).crowding > 0.006
+    return min(_pinches(world, name), key=lambda pinch: pinch.cost).crowding > 0.006
 
 
 def _crowding(box: Box, centre: NDArray, yaw: float, others: list[Box]) -> float:
