@@ -35,8 +35,24 @@ def _attempts(suite: str, task: int, seeds: tuple[int, ...]) -> list[str]:
 
 @pytest.mark.parametrize(
     ("suite", "task"),
-    [("libero_goal", 0), ("libero_goal", 5), ("libero_goal", 7), ("libero_10", 4)],
-    ids=["open a drawer", "push a plate", "turn a knob", "two mugs onto two plates"],
+    [
+        ("libero_goal", 0),
+        ("libero_goal", 5),
+        ("libero_goal", 7),
+        ("libero_goal", 9),
+        ("libero_10", 3),
+        ("libero_10", 4),
+        ("libero_10", 9),
+    ],
+    ids=[
+        "open a drawer",
+        "push a plate",
+        "turn a knob",
+        "lean a bottle on a rack",
+        "a bowl into a drawer, and close it",
+        "two mugs onto two plates",
+        "a mug into a microwave, and close it",
+    ],
 )
 def test_a_skill_reaches_liberos_own_goal(suite: str, task: int) -> None:
     ((outcomes),) = run_jobs(_attempts, [(suite, task, (0, 1))], workers=1)
