@@ -94,7 +94,7 @@ class Skills:
     def _rise(self, pose: NDArray) -> Iterator[NDArray]:
         """Rise a little further: a bad grip shows itself while the hand is still near."""
         aim = self.world.ee_pose()[0] + [0, 0, 0.06]
-        for _ in range(4):
+        for _ in range(2):
             yield self.hand.toward(aim, pose, CLOSED)
 
     def _lift(self, name: str, pose: NDArray, rest: float) -> Iterator[NDArray]:
