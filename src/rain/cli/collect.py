@@ -8,16 +8,11 @@ from dataclasses import dataclass
 
 import tyro
 from rich.console import Console
-from rich.progress import (
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import TextColumn
 from rich.table import Table
 
 from rain.bench.sources import CheckpointPolicies
+from rain.cli.progress import counting
 from rain.demos.collect import CollectConfig, Outcome, collect
 from rain.demos.tally import Tally, name_missing, tally
 
@@ -44,17 +39,11 @@ def main(args: list[str]) -> int:
         policies.fingerprint()  # an unknown checkpoint is one line here, not one in each worker
     total = len(config.scenes) * config.demos
     there = total - sum(len(config.missing(*scene)) for scene in config.scenes)
-    columns = (
-        *Progress.get_default_columns()[:2],
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[failed]:.0%} of tries failed"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
     console, began = Console(), time.monotonic()
     outcomes: list[Outcome] = []
     every = Tally()
-    with Progress(*columns, console=console) as progress:
+    failed = TextColumn("{task.fields[failed]:.0%} of tries failed")
+    with counting(console, failed) as progress:
         bar = progress.add_task("demonstrations", total=total, completed=there, failed=0.0)
         for outcome in collect(config, policies):
             outcomes.append(outcome)

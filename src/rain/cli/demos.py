@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from rain.cli.demos_check import Check, run_check
 from rain.cli.demos_import import Import, find_hdf5, run_import
 from rain.cli.demos_info import show
 from rain.cli.demos_view import Sheet, View, run_sheet, run_view
+from rain.cli.progress import counting
 from rain.demos.info import summarise
 from rain.demos.replay import ReplayConfig, process
 from rain.types import RainError
@@ -71,14 +71,8 @@ def _process(config: Process) -> int:
     if config.limit is not None and files:
         files = files[:: max(1, len(files) // config.limit)][: config.limit]
     console = Console()
-    columns = (
-        *Progress.get_default_columns()[:2],
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
     left_out: list[str] = []
-    with Progress(*columns, console=console) as progress:
+    with counting(console) as progress:
         bar = progress.add_task("files", total=len(files))
         for done, messages in process(files, config.out, config.track, config.replay):
             progress.advance(bar, done)

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from rain.cli.progress import counting
 from rain.demos.hdf5 import FAILURES
 from rain.demos.importing import ImportConfig, Outcome, Tally, import_files
 from rain.demos.published import PublishedFile, open_published
@@ -49,10 +49,7 @@ def run_import(command: Import) -> int:
     problems += [file.problem for file in files if file.problem]
     config = ImportConfig(command.out, command.keep_all, command.actions, command.workers)
     tallies = {file.path: Tally() for file in files}
-    with Progress(
-        *Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn(),
-        TimeRemainingColumn(), console=console,
-    ) as progress:  # fmt: skip
+    with counting(console) as progress:
         bar = progress.add_task("demonstrations", total=sum(len(file.names) for file in files))
         for file, outcomes in import_files(files, config):
             for outcome in outcomes:

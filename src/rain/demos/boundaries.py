@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.demos.annotate import AT_REST, WITHDRAWN, Trace, annotate, trace
+from rain.demos.annotate import AT_REST, WITHDRAWN, Trace, annotate
 from rain.demos.hdf5 import Recording, read_recordings
-from rain.demos.replay import task_of
+from rain.demos.replay import look_again, task_of
 from rain.types import RainError, Subtask, SubtaskSpan
 from rain.worlds.libero.world import LiberoWorld
 from rain.worlds.processes import run_jobs
@@ -91,10 +91,7 @@ def compare(world: LiberoWorld, recording: Recording) -> Checked:
     assert script is not None
     assert log is not None
     source = f"{recording.file}: {recording.name}"
-    world.reset(seed=0, settle=False)
-    if recording.fixture_poses is not None:
-        world.set_fixture_poses(recording.fixture_poses)
-    seen = trace(world, recording.states, script)
+    seen = look_again(world, recording, script)
     try:
         spans = annotate(script, seen, recording.actions)
     except RainError as error:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from rain.types import ACTION_DIM, RainError, Subtask, TaskScript
 from rain.worlds.libero.experts.demonstrate import Demonstration
 from rain.worlds.libero.suites import task_named
+from rain.worlds.processes import is_alive
 
 _DEMO = re.compile(r"demo_\d+")
 FAILURES = "failures"
@@ -112,7 +113,7 @@ def remove_stale(folder: Path) -> None:
         with suppress(FileNotFoundError):  # written to its end, or removed, just now
             # Process ids come again: a live one is believed only as long as a write takes.
             stale = time.time() - path.stat().st_mtime > LONGEST_WRITE
-            if pid.isdigit() and (stale or not Path(f"/proc/{pid}").exists()):
+            if pid.isdigit() and (stale or not is_alive(int(pid))):
                 path.unlink()
 
 
@@ -123,8 +124,15 @@ def _facts(demonstration: Demonstration) -> dict[str, Any]:
         "track": demonstration.track,
         "seed": demonstration.seed,
         "layout": demonstration.layout,
-        "instruction": demonstration.script.instruction,
-        "subtasks": [[s.action_type, s.target] for s in demonstration.script.subtasks],
+        **script_facts(demonstration.script),
+    }
+
+
+def script_facts(script: TaskScript) -> dict[str, Any]:
+    """A script as a file keeps it, among the facts of a demonstration."""
+    return {
+        "instruction": script.instruction,
+        "subtasks": [[s.action_type, s.target] for s in script.subtasks],
     }
 
 

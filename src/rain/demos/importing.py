@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.demos.annotate import annotate, trace
-from rain.demos.hdf5 import read_recording, write_arrays
+from rain.demos.hdf5 import read_recording, script_facts, write_arrays
 from rain.demos.order import in_the_order_done
 from rain.demos.published import Published, PublishedFile, read_published
 from rain.demos.verify import (
@@ -193,8 +193,7 @@ def import_one(
             "task": file.task,
             "track": TRACK,
             "layout": "human",
-            "instruction": world.script.instruction,
-            "subtasks": [[s.action_type, s.target] for s in script.subtasks],
+            **script_facts(script),
             "human": {k: v for k, v in asdict(outcome).items() if k != "written"},
         }
         arrays = {"states": states, "actions": actions, "fixture_poses": poses}

@@ -92,13 +92,13 @@ def summarise(folders: Sequence[Path]) -> Info:
     for store in stores[1:]:
         first.check(store.header.conventions, str(stores[0].folder), str(store.folder))
     entries = [entry for store in stores for entry in store.entries]
-    sizes: Counter[str] = Counter()
+    tasks, sizes = _tasks(stores), Counter[str]()
     for store in stores:
         sizes += _sizes(store)
     return Info(
         folders=tuple(str(folder) for folder in folders),
         tracks=_names(store.header.track for store in stores),
-        suites=_names(task.suite for task in _tasks(stores)),
+        suites=_names(task.suite for task in tasks),
         images=_names(store.header.images for store in stores),
         views=first.views,
         image_size=first.image_size,
@@ -108,7 +108,7 @@ def summarise(folders: Sequence[Path]) -> Info:
         steps=sum(entry.steps for entry in entries),
         waiting=sum(len(staged_folders(folder)) for folder in folders),
         instructions=len({entry.details.get("instruction") for entry in entries}),
-        tasks=_tasks(stores),
+        tasks=tasks,
         action_types=_action_types(stores),
         bytes={name: sizes[name] for name in PARTS},
     )

@@ -10,12 +10,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.demos.annotate import annotate, trace
+from rain.demos.annotate import Trace, annotate, trace
 from rain.demos.dataset import DatasetWriter
 from rain.demos.episode import Episode
-from rain.demos.hdf5 import Recording, read_recordings, scene_of
+from rain.demos.hdf5 import Recording, read_recording, read_recordings, scene_of
 from rain.demos.order import in_the_order_done
-from rain.types import HORIZON, RainError, SubtaskSpan
+from rain.types import HORIZON, RainError, SubtaskSpan, TaskScript
 from rain.worlds.labels import Labeller
 from rain.worlds.libero.world import LiberoWorld, libero_conventions
 from rain.worlds.processes import run_jobs
@@ -118,7 +118,7 @@ def _process_piece(
     messages = []
     try:
         for job in jobs:
-            recording = next(r for r in read_recordings(job.file) if r.name == job.name)
+            recording = read_recording(job.file, job.name)
             if failure := recording.details.get("failure"):
                 messages.append(f"{job.source}: a failed attempt ({failure})")
                 continue
@@ -136,10 +136,7 @@ def _process_piece(
 def replay(world: LiberoWorld, recording: Recording, config: ReplayConfig) -> Episode:
     """Replay one recording in its scene and render the frames that are kept."""
     script = recording.script or world.script
-    world.reset(seed=0, settle=False)
-    if recording.fixture_poses is not None:
-        world.set_fixture_poses(recording.fixture_poses)
-    seen = trace(world, recording.states, script)
+    seen = look_again(world, recording, script)
     if recording.script is None:
         script, seen = in_the_order_done(script, seen)
     spans = annotate(script, seen, recording.actions)
@@ -167,6 +164,14 @@ def replay(world: LiberoWorld, recording: Recording, config: ReplayConfig) -> Ep
         labels=np.array(labels),
         table=labeller.table,
     )  # fmt: skip
+
+
+def look_again(world: LiberoWorld, recording: Recording, script: TaskScript) -> Trace:
+    """Replay a recording's states in its scene, with the fixtures where they stood."""
+    world.reset(seed=0, settle=False)
+    if recording.fixture_poses is not None:
+        world.set_fixture_poses(recording.fixture_poses)
+    return trace(world, recording.states, script)
 
 
 def kept_frames(

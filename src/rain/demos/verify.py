@@ -67,9 +67,7 @@ def fixture_poses_of(world: LiberoWorld, xml: str) -> NDArray[np.float64]:
     except ElementTree.ParseError as error:
         raise RainError(f"its model_file is not readable as XML ({error})") from error
     poses = []
-    for fixture in sorted(world.env.fixtures_dict):
-        if fixture not in world.env.obj_body_id:
-            continue
+    for fixture in world.fixtures():
         name = world.model.body(world.env.obj_body_id[fixture]).name
         if name not in bodies:
             raise RainError(f"its model_file belongs to another scene: it has no body {name}")
@@ -114,13 +112,13 @@ def check_alignment(world: LiberoWorld, states: NDArray, actions: NDArray) -> No
         np.abs(actions[inner, :6] - actions[inner + 1, :6]).sum(axis=1),
     )
     probes = inner[np.argsort(-change, kind="stable")[:PROBES]]
-    joints = world.env.robots[0]._ref_joint_pos_indexes
-    then = states[probes + 1][:, 1:][:, joints]
+    joints = 1 + np.asarray(world.env.robots[0]._ref_joint_pos_indexes)  # time comes first
+    then = states[probes + 1][:, joints]
 
     def error(tried: NDArray) -> float:
         """By how much, rad, the arm misses the next states after these actions."""
         pairs = zip(probes, tried, strict=True)
-        after = np.array([_joints_after(world, states[t], action) for t, action in pairs])
+        after = np.array([state_after(world, states[t], action)[joints] for t, action in pairs])
         return float(np.linalg.norm(after - then, axis=1).sum())
 
     errors = {shift: error(actions[probes + shift]) for shift in (0, -1, 1)}
@@ -134,13 +132,6 @@ def check_alignment(world: LiberoWorld, states: NDArray, actions: NDArray) -> No
         raise RainError(
             "its actions do not lead from one state to the next: another robot, controller or rate"
         )
-
-
-def _joints_after(world: LiberoWorld, state: NDArray, action: NDArray) -> NDArray[np.float64]:
-    """The arm's joints (7,), rad, one control step after an action in a state."""
-    put_into(world, state)
-    world.step(action)
-    return world.env.sim.data.qpos[world.env.robots[0]._ref_joint_pos_indexes].copy()
 
 
 def put_into(world: LiberoWorld, state: NDArray) -> None:

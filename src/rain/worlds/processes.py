@@ -83,6 +83,17 @@ def _pool(workers: int, outbox: Any = None) -> ProcessPoolExecutor:
     )
 
 
+def is_alive(process: int) -> bool:
+    """Say whether a process of this number runs."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def _begin(parent: int, outbox: Any) -> None:
     """End this process when its parent was killed, instead of working on unseen."""
     global _outbox  # a queue reaches a worker only when that is started

@@ -25,6 +25,7 @@ from rain.demos.lerobot.pixels import encode_png, encode_video
 from rain.demos.store import Header
 from rain.demos.supervision import progress_targets, spans_of
 from rain.types import ACTION_TYPES
+from rain.worlds.processes import is_alive
 
 STAGED = "rain/staged"
 
@@ -84,20 +85,10 @@ def clear_unfinished(dataset: Path) -> int:
     """Remove what writers that are gone left half done; returns how many."""
     removed = 0
     for path in (dataset / STAGED).glob(".*"):
-        if not _alive(int(path.name.rpartition(".")[2])):
+        if not is_alive(int(path.name.rpartition(".")[2])):
             shutil.rmtree(path, ignore_errors=True)
             removed += 1
     return removed
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def content_key(header: Header, episode: Episode) -> str:

@@ -20,7 +20,7 @@ def goal_of(script: TaskScript) -> tuple[Predicate, ...]:
     held: str | None = None
     for subtask in script.subtasks:
         target = parse_target(subtask.target)
-        place = target.site or target.owner
+        place = target.place
         predicate: Predicate = ()
         if subtask.action_type == "grasp":
             held, about = subtask.target, ""
@@ -31,9 +31,8 @@ def goal_of(script: TaskScript) -> tuple[Predicate, ...]:
             about, predicate, held = held, (relation, held, place), None
             goal.pop(place, None)
         elif subtask.action_type == "push":
-            goal_place = parse_target(subtask.target.partition("->")[2])
-            about = target.owner
-            predicate = ("on", target.owner, goal_place.site or goal_place.owner)
+            pushed_to = parse_target(subtask.target.partition("->")[2])
+            about, predicate = target.owner, ("on", target.owner, pushed_to.place)
         elif subtask.action_type == "turn_on":
             about, predicate = place, ("turnon", target.owner)
         else:

@@ -105,6 +105,11 @@ def axis_angle(rotation: NDArray) -> NDArray[np.float64]:
     return transform_utils.quat2axisangle(transform_utils.mat2quat(rotation))
 
 
+def turned_about_vertical(quaternion: NDArray, yaw: float) -> NDArray[np.float64]:
+    """A quaternion (w, x, y, z) turned further about the vertical, rad."""
+    return quaternion_product(np.array([np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]), quaternion)
+
+
 def quaternion_product(first: NDArray, second: NDArray) -> NDArray[np.float64]:
     """Hamilton product of two quaternions (w, x, y, z)."""
     w0, x0, y0, z0 = first

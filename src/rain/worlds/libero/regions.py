@@ -60,6 +60,11 @@ class Target:
     part: Part | None
 
     @property
+    def place(self) -> str:
+        """What LIBERO's predicates call it: its site, or the object or fixture itself."""
+        return self.site or self.owner
+
+    @property
     def site(self) -> str | None:
         """LIBERO's name of the part's site."""
         return f"{self.owner}_{self.part.site}" if self.part and self.part.site else None

@@ -90,6 +90,10 @@ class LiberoWorld:
         """Names of the movable objects."""
         return sorted(self.env.objects_dict)
 
+    def fixtures(self) -> list[str]:
+        """Names of the fixtures but the table or floor that everything is on."""
+        return sorted(n for n in self.env.fixtures_dict if n in self.env.obj_body_id)
+
     def graspable(self) -> list[str]:
         """Names of the movable objects that are not containers."""
         return [name for name in self.objects() if not name.startswith("basket")]
@@ -172,9 +176,7 @@ class LiberoWorld:
         pose[:2] = np.asarray(xy) + self.base_position[:2]
         if z is not None:
             pose[2] = z + self.base_position[2]
-        half = yaw / 2
-        turn = np.array([np.cos(half), 0, 0, np.sin(half)])
-        pose[3:] = loading.quaternion_product(turn, pose[3:])
+        pose[3:] = loading.turned_about_vertical(pose[3:], yaw)
         self.env.sim.data.set_joint_qpos(joint, pose)
         self.env.sim.data.set_joint_qvel(joint, np.zeros(6))
         self.env.sim.forward()
@@ -192,15 +194,14 @@ class LiberoWorld:
 
     def fixture_poses(self) -> NDArray[np.float64]:
         """Poses of the fixtures, (n, 7), in sorted order; not part of the state, so kept beside."""
-        ids = [self.env.obj_body_id[name] for name in sorted(self.env.fixtures_dict)
-               if name in self.env.obj_body_id]  # fmt: skip
+        ids = [self.env.obj_body_id[name] for name in self.fixtures()]
         return np.array(
             [np.r_[self.model.body_pos[i], self.model.body_quat[i]] for i in ids]
         ).reshape(-1, 7)
 
     def set_fixture_poses(self, poses: NDArray) -> None:
         """Write back what ``fixture_poses`` gave."""
-        names = [n for n in sorted(self.env.fixtures_dict) if n in self.env.obj_body_id]
+        names = self.fixtures()
         if np.shape(poses) != (len(names), 7):
             raise RainError(f"expected {len(names)} fixture poses, got {np.shape(poses)}")
         for name, pose in zip(names, poses, strict=True):
@@ -257,8 +258,7 @@ class LiberoWorld:
     def fixture_geoms(self) -> NDArray[np.int64]:
         """Ids of the solid geoms of all fixtures but the table or floor that everything is on."""
         if "" not in self._geom_ids:
-            names = [n for n in self.env.fixtures_dict if n in self.env.obj_body_id]
-            ids = np.concatenate([self.geoms_of(n) for n in names] or [np.zeros(0, np.int64)])
+            ids = np.concatenate([np.zeros(0, np.int64), *map(self.geoms_of, self.fixtures())])
             self._geom_ids[""] = ids[self.model.geom_group[ids] == 0]
         return self._geom_ids[""]
 

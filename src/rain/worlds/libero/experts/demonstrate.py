@@ -160,12 +160,12 @@ def attempt(
     at some step, as LIBERO judges: some things sink a little further when they come to rest.
     """
     world, steps = skills.world, list[Step]()
-    passed: set[Predicate] = set()
+    goal, passed = set(goal_of(script)), set[Predicate]()
     try:
         for step in _run(skills, script, rng, config, policy):
             steps.append(step)
             if not world.touched_by_both_fingers():
-                passed |= set(goal_of(script)) - set(world.unmet(script))
+                passed |= goal - set(world.unmet(script))
     except StuckError as error:
         raise ExpertError(str(error), steps) from error
     if len(steps) >= config.horizon * len(script.subtasks):
@@ -186,7 +186,7 @@ def _still_there(world: LiberoWorld, script: TaskScript, predicate: Predicate) -
     return any(
         lies_in(world, predicate[1], place)
         for place in places
-        if predicate[2] in (parse_target(place).site, parse_target(place).owner)
+        if predicate[2] == parse_target(place).place
     )
 
 

@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.types import RainError
-from rain.worlds.libero.experts.motion import HAND_HALF_WIDTH, down_at, yaw_of
+from rain.worlds.libero.experts.motion import FULLY_OPEN, HAND_HALF_WIDTH, down_at, yaw_of
 from rain.worlds.libero.experts.reach import Reach
-from rain.worlds.libero.experts.shapes import Box, object_box, overhang
+from rain.worlds.libero.experts.shapes import UP, Box, object_box, overhang
 from rain.worlds.libero.world import LiberoWorld
 
-UP = np.array([0.0, 0.0, 1.0])
-FULLY_OPEN = 0.08
 LIFT_ROOM = (0.16, 0.07, 0.0)
 """m above the grasp at which the hand must have room, on its way down."""
 ASIDE = ((0.0, 0.0), (0.012, 0.0), (-0.012, 0.0), (0.0, 0.012), (0.0, -0.012))

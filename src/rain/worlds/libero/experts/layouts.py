@@ -11,17 +11,18 @@ from rain.types import RainError
 from rain.worlds.libero.experts.grasps import category_of, graspable_category
 from rain.worlds.libero.experts.places import find_place
 from rain.worlds.libero.experts.scripts import (
-    SceneState,
     fits,
     is_open,
     joint_of,
     parts_that_move,
     place_is_free,
     places,
-    turned_on,
+    state_of,
 )
-from rain.worlds.libero.experts.shapes import fixture_boxes, object_box, tilt
+from rain.worlds.libero.experts.shapes import Box, fixture_boxes, object_box, tilt
 from rain.worlds.libero.held_out import Goal, held_out_task
+from rain.worlds.libero.loading import turned_about_vertical
+from rain.worlds.libero.regions import parse_target
 from rain.worlds.libero.world import LiberoWorld
 
 WORKSPACE = ((0.36, 0.77), (-0.32, 0.32))
@@ -106,20 +107,14 @@ def sample_layout(world: LiberoWorld, rng: np.random.Generator, mix: LayoutMix) 
 
 def describe(world: LiberoWorld, kind: str) -> Layout:
     """Take down where things are now."""
-    names = [*world.objects(), *(n for n in world.env.fixtures_dict if n in world.env.obj_body_id)]
+    names = [*world.objects(), *world.fixtures()]
     places = {name: world.data.xpos[world.env.obj_body_id[name]][:2].copy() for name in names}
     return Layout(kind, places, opened_sites(world))
 
 
 def opened_sites(world: LiberoWorld) -> frozenset[str]:
     """What stands open, as LIBERO's predicates name it."""
-    found = set()
-    for part in parts_that_move(world):
-        owner, _, name = part.partition(":")
-        if is_open(world, part):
-            drawer = f"{owner}_{name.removesuffix('_drawer')}_region"
-            found.add(owner if name == "door" else drawer)
-    return frozenset(found)
+    return frozenset(parse_target(p).place for p in parts_that_move(world) if is_open(world, p))
 
 
 def _open_parts(world: LiberoWorld, rng: np.random.Generator, mix: LayoutMix) -> None:
@@ -148,7 +143,7 @@ def started_on(world: LiberoWorld) -> dict[str, str]:
 def _base_of(world: LiberoWorld, name: str) -> str | None:
     """The object or fixture that something starts on; None where that is the table."""
     base = started_on(world).get(name, "")
-    owners = sorted({*world.objects(), *world.env.fixtures_dict} & set(world.env.obj_body_id))
+    owners = sorted([*world.objects(), *world.fixtures()])
     return next((o for o in owners if base == o or base.startswith(f"{o}_")), None)
 
 
@@ -163,8 +158,7 @@ def _loose(world: LiberoWorld) -> list[str]:
 
 def _move_fixtures(world: LiberoWorld, rng: np.random.Generator, mirrored: bool) -> None:
     """Move the fixtures a little, or to the other side; what starts on them goes along."""
-    names = [n for n in sorted(world.env.fixtures_dict) if n in world.env.obj_body_id]
-    poses = world.fixture_poses()
+    names, poses = world.fixtures(), world.fixture_poses()
     turns = {}
     for pose, name in zip(poses, names, strict=True):
         turn = rng.uniform(-0.1, 0.1)
@@ -177,10 +171,7 @@ def _move_fixtures(world: LiberoWorld, rng: np.random.Generator, mirrored: bool)
             pose[1] = -pose[1]
             turn += np.pi if fronted else 0.0
         pose[:2] += rng.uniform(-0.04, 0.04, 2)
-        half = turn / 2
-        w, x, y, z = pose[3:]
-        c, s = np.cos(half), np.sin(half)
-        pose[3:] = [c * w - s * z, c * x - s * y, c * y + s * x, c * z + s * w]
+        pose[3:] = turned_about_vertical(pose[3:], turn)
         turns[name] = turn
     riders = {n: base for n in world.objects() if (base := _base_of(world, n)) in names and base}
     before = {base: world.object_pose(base)[0] for base in riders.values()}
@@ -223,9 +214,9 @@ def _apart(world: LiberoWorld, names: list[str], places: NDArray) -> bool:
     sizes = np.array([_size(world, name) for name in names])
     between = np.hypot(*(places[:, None] - places).transpose(2, 0, 1)) - sizes - sizes[:, None]
     np.fill_diagonal(between, np.inf)
-    clear = all(
-        _clear(world, names, place, size) for place, size in zip(places, sizes, strict=True)
-    )
+    obstacles = _obstacles(world, names)
+    pairs = zip(places, sizes, strict=True)
+    clear = all(obstacles.clear_of(place, size) for place, size in pairs)
     return bool(between.min(initial=np.inf) > GAP / 2) and clear
 
 
@@ -237,6 +228,7 @@ def _scatter(world: LiberoWorld, rng: np.random.Generator, names: list[str]) -> 
     """Draw places (n, 2) with room between them; None where none were found."""
     room = np.array(WORKSPACE)
     sizes = [_size(world, name) for name in names]
+    obstacles = _obstacles(world, names)
     for _ in range(20):
         points: list[NDArray] = []
         for _ in range(60 * len(names)):
@@ -247,7 +239,7 @@ def _scatter(world: LiberoWorld, rng: np.random.Generator, names: list[str]) -> 
                     np.hypot(*(point - other)) > size + radius + GAP
                     for other, radius in zip(points, sizes, strict=False)
                 )
-                and _clear(world, names, point, size)
+                and obstacles.clear_of(point, size)
             ):
                 points.append(point)
             if len(points) == len(names):
@@ -255,14 +247,26 @@ def _scatter(world: LiberoWorld, rng: np.random.Generator, names: list[str]) -> 
     return None
 
 
-def _clear(world: LiberoWorld, moving: list[str], point: NDArray, size: float) -> bool:
-    """Say whether a disc keeps clear of fixtures, of the room before them, and of containers."""
-    low, high = _kept_free(world)
-    outside = np.maximum(low - point, point - high)
-    if (np.hypot(*np.maximum(outside, 0).T) < size + GAP).any():
-        return False
+@dataclass(frozen=True)
+class _Obstacles:
+    """What scattered things keep clear of, from above: corners low, high (n, 2), m; objects."""
+
+    low: NDArray
+    high: NDArray
+    boxes: list[Box]
+
+    def clear_of(self, point: NDArray, size: float) -> bool:
+        """Say whether a disc about a point (2,) touches none of them."""
+        outside = np.maximum(self.low - point, point - self.high)
+        if (np.hypot(*np.maximum(outside, 0).T) < size + GAP).any():
+            return False
+        return all(box.distance(point[None])[0] > size + 0.5 * GAP for box in self.boxes)
+
+
+def _obstacles(world: LiberoWorld, moving: list[str]) -> _Obstacles:
+    """Fixtures, the room before them, and the containers, where they are now."""
     others = [n for n in world.objects() if n not in moving and _base_of(world, n) is None]
-    return all(object_box(world, n).distance(point[None])[0] > size + 0.5 * GAP for n in others)
+    return _Obstacles(*_kept_free(world), [object_box(world, name) for name in others])
 
 
 def _kept_free(world: LiberoWorld) -> tuple[NDArray, NDArray]:
@@ -271,8 +275,8 @@ def _kept_free(world: LiberoWorld) -> tuple[NDArray, NDArray]:
         return np.zeros((0, 2)), np.zeros((0, 2))
     low, high = (corner[:, :2] for corner in fixture_boxes(world))
     lows, highs = [low], [high]
-    for owner in world.env.fixtures_dict:
-        if category_of(owner) in SWEEP and owner in world.env.obj_body_id:
+    for owner in world.fixtures():
+        if category_of(owner) in SWEEP:
             pose, rotation = world.object_pose(owner)
             front = rotation[:2, 1] * -SWEEP[category_of(owner)]
             ends = np.array([pose[:2] - 0.08, pose[:2] + 0.08])
@@ -283,7 +287,7 @@ def _kept_free(world: LiberoWorld) -> tuple[NDArray, NDArray]:
 
 def _put_upon(world: LiberoWorld, rng: np.random.Generator) -> None:
     """Put one of the loose objects onto or into something, where that makes sense."""
-    state = SceneState({p for p in parts_that_move(world) if is_open(world, p)}, turned_on(world))
+    state = state_of(world)
     options = [
         (name, place)
         for name in _loose(world)

@@ -9,16 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.types import RainError
-from rain.worlds.libero.experts.motion import CLOSED, OPEN, Hand, Headway, StuckError, down_at
+from rain.worlds.libero.experts.motion import (
+    CLOSED,
+    FULLY_OPEN,
+    OPEN,
+    Hand,
+    Headway,
+    StuckError,
+    down_at,
+)
 from rain.worlds.libero.experts.places import lies_in
 from rain.worlds.libero.experts.reach import Posture, Reach
+from rain.worlds.libero.experts.shapes import UP
 from rain.worlds.libero.regions import body_subtree, parse_target
 from rain.worlds.libero.world import LiberoWorld
 
-DOWN = np.array([0.0, 0.0, -1.0])
 PULL = 0.157
 """m that a drawer is pulled; LIBERO calls it open from 0.14 on."""
-FULLY_OPEN = 0.08
 SLIDE = 2
 """MuJoCo's number of the sliding joint's type."""
 UPRIGHT_PUSH = 0.55
@@ -125,7 +132,7 @@ def _handle_pose(
     """How to hold a drawer's bar: reachable where it is and where it will be."""
     best: tuple[float, NDArray, NDArray] | None = None
     for tilt in np.deg2rad([80, 70, 60, 90]):
-        approach = -out * np.sin(tilt) + DOWN * np.cos(tilt)
+        approach = -out * np.sin(tilt) - UP * np.cos(tilt)
         for sign in (1.0, -1.0):
             pose = facing(approach, sign * part.along)
             for shift in (0.0, 0.015, -0.015):
@@ -205,7 +212,7 @@ def _push_pose(reach: Reach, part: Mechanism, out: NDArray) -> tuple[NDArray, ND
     """How to push a drawer's bar with the fingertips: free from where it is until it is shut."""
     best: tuple[float, NDArray, NDArray] | None = None
     for tilt in np.deg2rad([15, 30, 45, 60, 75]):
-        approach = -out * np.sin(tilt) + DOWN * np.cos(tilt)
+        approach = -out * np.sin(tilt) - UP * np.cos(tilt)
         for turned in (0.0, np.pi / 2):
             for sign in (1.0, -1.0):
                 pose = facing(approach, sign * part.along)

@@ -12,6 +12,8 @@ from rain.worlds.libero.experts.shapes import fixture_boxes, object_box, things_
 from rain.worlds.libero.world import LiberoWorld
 
 OPEN, CLOSED = -1.0, 1.0
+FULLY_OPEN = 0.08
+"""m between the open fingers."""
 METRES_PER_COMMAND = 0.05
 RADIANS_PER_COMMAND = 0.5
 GRIPPER_DOWN = np.diag([1.0, -1.0, -1.0])

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.worlds.libero.experts.shapes import free_way, object_box
+from rain.worlds.libero.experts.shapes import UP, covered_ways, free_way, object_box
 from rain.worlds.libero.regions import parse_target
 from rain.worlds.libero.world import LiberoWorld
 
-UP = np.array([0.0, 0.0, 1.0])
 NARROW = 1.5
 """Ratio of its sides from which a place, or an object, has a direction."""
 HAND_ROOM = 0.075
@@ -105,16 +104,12 @@ def _from_under(world: LiberoWorld, middle: NDArray, half: NDArray, held: str) -
     """A point (2,) near the middle (3,) of a drawer above which nothing is in the way, m."""
     fixtures = set(world.fixture_geoms().tolist())
     radius = float(object_box(world, held).half.max())
-    angles = np.arange(12) * np.pi / 6
-    around = np.stack([np.cos(angles), np.sin(angles), np.zeros(12)], axis=1) * (radius + AROUND)
     best, least = middle[:2], np.inf
     for axis in (0, 1):
         room = max(0.0, half[axis] - radius)
         for shift in np.arange(-np.floor(room / 0.005), np.floor(room / 0.005) + 1) * 0.005:
             point = middle + shift * np.eye(3)[axis]
-            covered = sum(
-                free_way(world, fixtures.__contains__, point + way, UP) < 0.3 for way in around
-            )
+            covered = len(covered_ways(world, fixtures, point, radius + AROUND, 0.3))
             if covered + abs(shift) < least:
                 best, least = point[:2], covered + abs(shift)
     return best

@@ -21,9 +21,9 @@ from rain.worlds.libero.experts.motion import (
     rotation_vector,
     yaw_of,
 )
-from rain.worlds.libero.experts.places import NARROW, UP, Place, find_place
+from rain.worlds.libero.experts.places import NARROW, Place, find_place
 from rain.worlds.libero.experts.reach import Reach
-from rain.worlds.libero.experts.shapes import object_box
+from rain.worlds.libero.experts.shapes import UP, object_box
 
 NEAR_ENOUGH = 0.02
 """m from where an object should come at which it is let go when a rim keeps it from there."""
@@ -79,7 +79,8 @@ def _lower(
     # As it was taken: what is caught on a rim slips in the hand, which must not run after it.
     offset = pose @ rotation.T @ (position - hand.world.object_pose(held)[0])
     while held in hand.world.touched_by_both_fingers():
-        place = find_place(hand.world, name, slot, held)
+        # Where the spot is chosen, nothing is left to be looked for that depends on what is held.
+        place = find_place(hand.world, name, slot, held if spot is None else None)
         if spot is not None:
             place = replace(place, centre=np.array([*spot, place.centre[2]]))
         goal, below = _release_point(hand, held, place, offset)

@@ -87,9 +87,14 @@ class SceneState:
     moved: dict[str, str] = field(default_factory=dict)
 
 
+def state_of(world: LiberoWorld) -> SceneState:
+    """The scene as it is now, with nothing moved yet."""
+    return SceneState({p for p in parts_that_move(world) if is_open(world, p)}, turned_on(world))
+
+
 def propose(world: LiberoWorld, rng: np.random.Generator, mix: ScriptMix) -> TaskScript | None:
     """Draw a script that makes sense in the scene as it is now; None where there is none."""
-    state = SceneState({p for p in parts_that_move(world) if is_open(world, p)}, turned_on(world))
+    state = state_of(world)
     weights = np.array(mix.lengths) / sum(mix.lengths)
     steps: list[tuple[Subtask, ...]] = []
     for _ in range(1 + int(rng.choice(len(weights), p=weights))):

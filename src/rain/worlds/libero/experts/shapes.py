@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rain.worlds.libero.world import LiberoWorld
+
+UP = np.array([0.0, 0.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -60,21 +62,28 @@ def overhang(world: LiberoWorld, name: str, margin: float = 0.015) -> NDArray | 
     """Horizontal direction (3,) out from under a fixture's part above an object; else None."""
     box = object_box(world, name)
     fixtures = set(world.fixture_geoms().tolist())
-    angles = np.arange(12) * np.pi / 6
-    ways = np.stack([np.cos(angles), np.sin(angles), np.zeros(12)], axis=1)
     start = np.array([*box.centre, box.top + 0.002])
-    covered = [
-        way
-        for way in ways
-        if free_way(
-            world, fixtures.__contains__, start + way * (box.half.max() + margin), np.eye(3)[2]
-        )
-        < 0.25
-    ]
+    covered = covered_ways(world, fixtures, start, box.half.max() + margin, 0.25)
     if not covered:
         return None
     away = -np.mean(covered, axis=0)
     return away / max(float(np.linalg.norm(away)), 1e-6)
+
+
+def covered_ways(
+    world: LiberoWorld, geoms: Collection[int], middle: NDArray, radius: float, height: float
+) -> list[NDArray]:
+    """Of twelve directions (3,) about a point those in which a geom hangs over, at ``radius`` m.
+
+    height: m above the point up to which it counts.
+    """
+    angles = np.arange(12) * np.pi / 6
+    ways = np.stack([np.cos(angles), np.sin(angles), np.zeros(12)], axis=1)
+    return [
+        way
+        for way in ways
+        if free_way(world, geoms.__contains__, middle + way * radius, UP) < height
+    ]
 
 
 def free_way(

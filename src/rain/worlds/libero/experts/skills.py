@@ -30,11 +30,6 @@ from rain.worlds.libero.experts.reach import Reach
 from rain.worlds.libero.experts.shapes import object_box, overhang
 from rain.worlds.libero.world import LIFTED, LiberoWorld
 
-NEAR_ENOUGH = 0.02
-"""m from where an object should come at which it is let go when a rim keeps it from there."""
-UPRIGHT = -0.96
-"""z of the hand's own z axis from which on it leans on purpose."""
-
 
 class Skills:
     """The skills for one world, done in one style."""
