@@ -16,7 +16,7 @@ from rain.worlds.libero.experts.layouts import (
     describe,
     sample_layout,
 )
-from rain.worlds.libero.experts.motion import CLOSED, OPEN, StuckError, Style
+from rain.worlds.libero.experts.motion import CLOSED, OPEN, PATIENCE, StuckError, Style
 from rain.worlds.libero.experts.places import lies_in
 from rain.worlds.libero.experts.scripts import ScriptMix, propose
 from rain.worlds.libero.experts.skills import Skills
@@ -26,7 +26,7 @@ from rain.worlds.libero.world import LiberoWorld
 
 TRACKS = ("protocol", "open")
 Step = tuple[NDArray, NDArray, bool, int]
-"""State before, action, whether it was an injected disturbance, index of the subtask at work."""
+"""State before, action, whether it was disturbed, index of the subtask at work."""
 
 MakePolicy = Callable[[int], Policy]
 """seed -> policy."""
@@ -61,7 +61,8 @@ class Demonstration:
     """One recorded episode in a LIBERO scene.
 
     states (L, 1 + nq + nv): simulator state before each action; actions (L, 7);
-    disturbed bool (L,): the action was an injected disturbance; fixture_poses (n, 7).
+    disturbed bool (L,): the action was an injected disturbance, or led nowhere; fixture_poses
+    (n, 7).
     subtask int (L,): index in the script of the subtask the expert was at, its own log; only
     there to measure annotation against, which never reads it.
     """
@@ -158,11 +159,15 @@ def attempt(
 
     Done is what holds at the end, or, where a thing was put somewhere and still is there, what held
     at some step, as LIBERO judges: some things sink a little further when they come to rest.
+    The steps of a skill that got stuck and then tried another way count as disturbed.
     """
-    world, steps = skills.world, list[Step]()
+    world, steps, stalls = skills.world, list[Step](), 0
     goal, passed = set(goal_of(script)), set[Predicate]()
     try:
         for step in _run(skills, script, rng, config, policy):
+            if skills.hand.stalls > stalls:
+                stalls = skills.hand.stalls
+                steps[-PATIENCE:] = [(s, a, True, index) for s, a, _, index in steps[-PATIENCE:]]
             steps.append(step)
             if not world.touched_by_both_fingers():
                 passed |= goal - set(world.unmet(script))
@@ -230,7 +235,7 @@ def _actions(
             if number == push_at and _may_push(world, subtask):
                 for push in _push(action, rng):
                     yield push, True, index
-            yield action, False, index
+            yield action, skills.hand.mending, index
 
 
 def _lead(

@@ -16,12 +16,20 @@ from rain.worlds.libero.world import LiberoWorld
 
 LIFT_ROOM = (0.16, 0.07, 0.0)
 """m above the grasp at which the hand must have room, on its way down."""
-ASIDE = ((0.0, 0.0), (0.012, 0.0), (-0.012, 0.0), (0.0, 0.012), (0.0, -0.012))
+ASIDE = (
+    (0.0, 0.0),
+    (0.012, 0.0),
+    (-0.012, 0.0),
+    (0.0, 0.012),
+    (0.0, -0.012),
+)
 """m by which the hand may miss its path while it comes down."""
 NEAR, FAR = 0.40, 0.70
 """m from the base; beyond these the arm is less exact."""
 LEANS = (0.0, 0.4, -0.4, 0.7, -0.7)
 """rad; how far the hand leans where something hangs over what it takes by the rim."""
+ALIKE = (0.010, 0.15)
+"""m, rad; grasps that differ by less fail alike."""
 
 GRASP_ABOVE_ORIGIN = {
     "cream_cheese": 0.004,
@@ -72,8 +80,9 @@ def _about(angle: float) -> tuple[float, ...]:
 ROUND = tuple(np.deg2rad(range(0, 180, 30)))
 RIMS = {
     "akita_black_bowl": (
-        Rim(0.055, 0.042, tuple(np.deg2rad(range(0, 360, 15)))),
-        # Slips more easily, but takes less room outside the bowl, in a drawer for one.
+        Rim(0.059, 0.037, tuple(np.deg2rad(range(0, 360, 15)))),
+        # These slip more easily, but take less room outside the bowl, in a drawer for one.
+        Rim(0.055, 0.042, tuple(np.deg2rad(range(0, 360, 15))), cost=0.3),
         Rim(0.046, 0.030, tuple(np.deg2rad(range(0, 360, 15))), cost=0.8),
     ),
     "porcelain_mug": (Rim(0.056, 0.092, _about(0.0)),),
@@ -111,6 +120,11 @@ class Grasp:
         origin, rotation = world.object_pose(name)
         return origin + rotation @ self.local
 
+    def like(self, other: Grasp) -> bool:
+        """Say whether the other takes the object at about the same spot, turned about the same."""
+        turn = np.arccos(np.clip((np.trace(self.pose @ other.pose.T) - 1) / 2, -1, 1))
+        return bool(np.linalg.norm(self.local - other.local) < ALIKE[0] and turn < ALIKE[1])
+
 
 Suits = Callable[[Grasp], bool]
 """Whether a grasp suits what follows it."""
@@ -128,10 +142,15 @@ def category_of(name: str) -> str:
 
 
 def choose_grasp(
-    world: LiberoWorld, reach: Reach, name: str, suits: Suits = lambda grasp: True
+    world: LiberoWorld,
+    reach: Reach,
+    name: str,
+    suits: Suits = lambda grasp: True,
+    tried: Sequence[Grasp] = (),
 ) -> Grasp:
     """Take the cheapest grasp that the arm can reach with nothing in its way.
 
+    tried: grasps that failed; another than these is taken while there is one.
     RainError when no way to take such an object is known. Where no grasp is free, the cheapest is
     tried all the same.
     """
@@ -139,6 +158,7 @@ def choose_grasp(
         raise RainError(f"no known grasp for {category_of(name)}")
     known = _pinches if category_of(name) in GRASP_ABOVE_ORIGIN else _candidates
     found = sorted(known(world, name), key=lambda grasp: grasp.cost)
+    found = [g for g in found if not any(g.like(other) for other in tried)] or found
     ways = [(UP, ASIDE), (UP, ASIDE[:1])]
     if (out := overhang(world, name)) is not None:
         ways.append(((out + UP) / np.sqrt(2), ASIDE[:1]))

@@ -193,9 +193,10 @@ def _close_drawer(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
     part = find_mechanism(world, name)
     out = -part.axis
     pose, offset = _push_pose(reach, part, out)
-    goal = part.handle + offset
-    yield from hand.over(goal + out * 0.08 + [0, 0, 0.06], pose, CLOSED, None)
-    yield from hand.straight(goal + out * 0.05, pose, CLOSED, near=0.015, angle=0.15)
+    before, above = _before_push(part.handle + offset, pose, out)
+    yield from hand.over(above, pose, CLOSED, None)
+    yield from hand.straight(above, pose, CLOSED, near=0.03, angle=0.3)
+    yield from hand.straight(before, pose, CLOSED, near=0.015, angle=0.15)
     headway = Headway(40, least=0.001)
     while True:
         now = find_mechanism(world, name)
@@ -206,6 +207,12 @@ def _close_drawer(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
         yield hand.toward(now.handle + offset - out * 0.035, pose, CLOSED, slow=0.8)
     yield from hand.retreat(out * 0.08, CLOSED, steps=12, pose=pose)
     yield from hand.retreat([0, 0, 0.12], OPEN, steps=12)
+
+
+def _before_push(touch: NDArray, pose: NDArray, out: NDArray) -> tuple[NDArray, NDArray]:
+    """Where the hand is before it touches the bar, and where it comes down to there from."""
+    before = touch + 0.05 * out
+    return before, before - 0.08 * pose[:, 2]
 
 
 def _push_pose(reach: Reach, part: Mechanism, out: NDArray) -> tuple[NDArray, NDArray]:
@@ -221,11 +228,12 @@ def _push_pose(reach: Reach, part: Mechanism, out: NDArray) -> tuple[NDArray, ND
                 for shift in (0.0, 0.03, -0.03, 0.06, -0.06):
                     offset = part.along * shift + out * 0.022
                     ways = (max(-part.value, 0.01), 0.0)
-                    before = reach.posture(
-                        part.handle + offset + 0.05 * out, pose, opening=0.0,
-                        without=part.contents,
-                    )  # fmt: skip
-                    if before is None or before.touched:
+                    if not all(
+                        (found := reach.posture(
+                            there, pose, opening=0.0, without=part.contents
+                        )) and not found.touched
+                        for there in _before_push(part.handle + offset, pose, out)
+                    ):  # fmt: skip
                         continue
                     postures = _along_the_way(
                         reach, part, pose, part.handle + offset, out, ways, 0.0

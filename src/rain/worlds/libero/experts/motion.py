@@ -22,6 +22,12 @@ FINGERS_BELOW_SITE = 0.012
 HAND_HALF_WIDTH = 0.105
 
 
+PATIENCE = 30
+"""Steps without headway after which a skill is stuck."""
+STALLS = 5
+"""How often in one demonstration a stuck skill tries another way."""
+
+
 class StuckError(Exception):
     """A skill makes no headway: something is in the way, or the arm is at its limits."""
 
@@ -29,7 +35,7 @@ class StuckError(Exception):
 class Headway:
     """Notices when a distance stops shrinking."""
 
-    def __init__(self, patience: int = 30, least: float = 0.002) -> None:
+    def __init__(self, patience: int = PATIENCE, least: float = 0.002) -> None:
         """Wait ``patience`` steps for the distance to shrink by ``least`` m."""
         self.patience, self.least = patience, least
         self.best, self.since = np.inf, 0
@@ -80,12 +86,18 @@ class Style:
 
 
 class Hand:
-    """The arm's hand in one world, moved in one style."""
+    """The arm's hand in one world, moved in one style.
+
+    stalls: how often it was stuck or lost something; mending: it makes good such a loss, which is
+    nothing to be imitated.
+    """
 
     def __init__(self, world: LiberoWorld, style: Style) -> None:
         """Move the hand of ``world``."""
         self.world = world
         self.style = style
+        self.stalls = 0
+        self.mending = False
 
     def toward(
         self,
@@ -127,6 +139,15 @@ class Hand:
                 return
             yield self.toward(goal, pose, gripper, slow=0.7)
 
+    def back_off(
+        self, stuck: StuckError, way: ArrayLike, gripper: float, pose: NDArray | None = None
+    ) -> Iterator[NDArray]:
+        """Move off along ``way`` (3,), m, to try another way; ``stuck`` after too many stalls."""
+        self.stalls += 1
+        if self.stalls > STALLS:
+            raise stuck
+        yield from self.retreat(way, gripper, pose=pose)
+
     def straight(
         self,
         goal: ArrayLike,
@@ -136,7 +157,7 @@ class Hand:
         slow: float = 1.0,
         near: float = 0.006,
         angle: float = 0.06,
-        patience: int = 30,
+        patience: int = PATIENCE,
         enough: float = 0.0,
     ) -> Iterator[NDArray]:
         """Go straight to a pose; StuckError when it cannot be reached within ``enough`` m."""
@@ -145,7 +166,7 @@ class Hand:
         wanted = down_at(pose) if isinstance(pose, int | float) else pose
         line = goal - self.world.ee_pose()[0]
         line = line / max(np.linalg.norm(line), 1e-9)
-        if wanted is not None and line @ wanted[:, 2] > 0.75:
+        if wanted is not None and line @ wanted[:, 2] > 0.95:
             line = wanted[:, 2]  # it comes down on the goal as the fingers point
         while True:
             here, rotation = self.world.ee_pose()
@@ -262,7 +283,7 @@ def _along(line: NDArray, here: NDArray, goal: NDArray) -> NDArray:
     ahead = (goal - here) @ line
     beside = goal - here - ahead * line
     off = float(np.linalg.norm(beside))
-    return here + beside + line * ahead * float(np.clip(1 - (off - 0.004) / 0.01, 0.02, 1))
+    return here + beside + line * ahead * float(np.clip(1 - (off - 0.006) / 0.012, 0.1, 1))
 
 
 def down_at(yaw: float) -> NDArray:

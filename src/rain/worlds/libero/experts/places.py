@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.worlds.libero.experts.shapes import UP, covered_ways, free_way, object_box
+from rain.worlds.libero.experts.shapes import UP, covered_ways, free_way, hanging_over, object_box
 from rain.worlds.libero.regions import parse_target
 from rain.worlds.libero.world import LiberoWorld
 
@@ -17,6 +17,8 @@ HAND_ROOM = 0.075
 """m about a point that the open fingers and what they hold need."""
 AROUND = 0.006
 """m to be kept free about what is lowered past something."""
+PAST = 0.02
+"""m that is left to fall of what goes past something: the hand needs room too."""
 SPOTS = 16
 SLOT = 0.055
 """m; half the distance between two objects that one script puts onto one open surface."""
@@ -29,8 +31,9 @@ class Place:
     centre (3,): where an object's origin comes, m, at the height of the floor; rim: height of the
     walls about it, m; half (3,): half extents along the axes of the base frame, m; entrance (3,):
     direction from the centre to outside; inside: LIBERO's relation is ``in``; direction: rad, of
-    its long side, or None; up (3,): unit normal of its surface;
-    spots (n, 2): points of a wide surface, those with the most room first, or None.
+    its long side, or None; up (3,): unit normal of its surface; fall: m above its floor at which
+    what comes there is let go; squeezed (3,): direction from which something hangs over it, or
+    None; spots (n, 2): points of a wide surface, those with the most room first, or None.
     """
 
     centre: NDArray
@@ -41,6 +44,8 @@ class Place:
     direction: float | None
     up: NDArray = field(default_factory=UP.copy)
     spots: NDArray | None = None
+    fall: float = 0.012
+    squeezed: NDArray | None = None
 
     @property
     def from_above(self) -> bool:
@@ -72,8 +77,13 @@ def find_place(world: LiberoWorld, name: str, slot: float = 0.0, held: str | Non
         centre[2] = rim = _surface(world, middle)
     entrance = _entrance(world, target.owner, middle, half) if inside else UP
     lowered = inside and entrance[2] > 0.5 and target.owner in world.env.fixtures_dict
+    squeezed = None
     if lowered and held is not None:
-        centre[:2] = _from_under(world, np.array([*centre[:2], rim]), half[:2], held)
+        shift = _from_under(world, np.array([*centre[:2], rim]), half[:2], held)
+        centre[:2] += shift
+        if shift.any():
+            squeezed = np.array([*-shift, 0.0]) / np.hypot(*shift)
+    fall = PAST if squeezed is not None else 0.012
     long = int(half[1] > half[0])
     direction = None
     if inside and half[long] > NARROW * half[1 - long]:
@@ -86,7 +96,7 @@ def find_place(world: LiberoWorld, name: str, slot: float = 0.0, held: str | Non
         centre[:2] = spots[0]
     up = rotation[:, 2] if not inside and target.owner in world.env.fixtures_dict else UP
     up = up * np.sign(up[2]) if abs(up[2]) > 1e-6 else UP
-    return Place(centre, float(rim), half, entrance, inside, direction, up, spots)
+    return Place(centre, float(rim), half, entrance, inside, direction, up, spots, fall, squeezed)
 
 
 def _roomy(world: LiberoWorld, middle: NDArray, half: NDArray, held: str) -> NDArray:
@@ -101,17 +111,17 @@ def _roomy(world: LiberoWorld, middle: NDArray, half: NDArray, held: str) -> NDA
 
 
 def _from_under(world: LiberoWorld, middle: NDArray, half: NDArray, held: str) -> NDArray:
-    """A point (2,) near the middle (3,) of a drawer above which nothing is in the way, m."""
-    fixtures = set(world.fixture_geoms().tolist())
+    """How far (2,) from the middle (3,) of a drawer nothing is in the way from above, m."""
+    above = hanging_over(world, middle[2])
     radius = float(object_box(world, held).half.max())
-    best, least = middle[:2], np.inf
+    best, least = np.zeros(2), np.inf
     for axis in (0, 1):
-        room = max(0.0, half[axis] - radius)
+        room = max(0.0, half[axis] - radius + 2 * AROUND)
         for shift in np.arange(-np.floor(room / 0.005), np.floor(room / 0.005) + 1) * 0.005:
             point = middle + shift * np.eye(3)[axis]
-            covered = len(covered_ways(world, fixtures, point, radius + AROUND, 0.3))
+            covered = len(covered_ways(world, above, point, radius + AROUND, 0.3))
             if covered + abs(shift) < least:
-                best, least = point[:2], covered + abs(shift)
+                best, least = shift * np.eye(2)[axis], covered + abs(shift)
     return best
 
 

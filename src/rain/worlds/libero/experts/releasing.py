@@ -29,6 +29,8 @@ NEAR_ENOUGH = 0.02
 """m from where an object should come at which it is let go when a rim keeps it from there."""
 UPRIGHT = -0.96
 """z of the hand's own z axis from which on it leans on purpose."""
+OUTSIDE = 0.16
+"""m before a place that is closed above, where the hand begins to go in."""
 TRIES = 3
 TURNS = (0.0, np.pi / 4, -np.pi / 4, np.pi / 2, -np.pi / 2)
 """rad by which the hand may turn what it holds, to let go where something is near."""
@@ -75,20 +77,21 @@ def _lower(
     headway = Headway()
     place = find_place(hand.world, name, slot, held)
     pose, spot = _choose_spot(hand, reach, held, place, fixed=slot != 0)
+    middle = spot if spot is not None else place.centre[:2]
+    shift = np.array([*(middle - find_place(hand.world, name, slot).centre[:2]), 0.0])
+    narrow = place.direction is not None
+    near = 0.010 if place.squeezed is None and not narrow else 0.006
     position, rotation = hand.world.ee_pose()
     # As it was taken: what is caught on a rim slips in the hand, which must not run after it.
     offset = pose @ rotation.T @ (position - hand.world.object_pose(held)[0])
     while held in hand.world.touched_by_both_fingers():
-        # Where the spot is chosen, nothing is left to be looked for that depends on what is held.
-        place = find_place(hand.world, name, slot, held if spot is None else None)
-        if spot is not None:
-            place = replace(place, centre=np.array([*spot, place.centre[2]]))
+        now = find_place(hand.world, name, slot)
+        place = replace(place, centre=now.centre + shift, rim=now.rim)
         goal, below = _release_point(hand, held, place, offset)
         position, rotation = hand.world.ee_pose()
         error = goal - position
         turn = float(np.linalg.norm(rotation_vector(pose @ rotation.T)))
-        narrow = place.direction is not None
-        if np.hypot(*error[:2]) < (0.006 if narrow else 0.010) and error[2] > -0.012 and turn < 0.1:
+        if np.hypot(*error[:2]) < near and error[2] > -0.012 and turn < 0.1:
             return True
         over = position[2] - below > place.rim - 0.005
         if narrow and over and (np.hypot(*error[:2]) > 0.004 or turn > 0.04):
@@ -144,30 +147,46 @@ def _release_point(hand: Hand, held: str, place: Place, offset: NDArray) -> tupl
     offset (3,): from the object's origin to the hand, m.
     """
     below = hand.hangs_below(held)
-    low = max(place.rim + 0.012 - PALM_ABOVE_SITE, place.centre[2] + below + 0.012)
-    drop = hand.style.drop if place.inside else 0.3 * hand.style.drop
+    low = max(place.rim + 0.012 - PALM_ABOVE_SITE, place.centre[2] + below + place.fall)
+    free = place.inside and place.squeezed is None
+    drop = hand.style.drop if free else 0.3 * hand.style.drop
     room = float(place.half[:2].min() - object_box(hand.world, held).half.max())
-    share = np.clip(room / 0.03, 0.0, 1.0) if place.inside else 0.5
+    share = np.clip(room / 0.03, 0.0, 1.0) * free if place.inside else 0.5
     xy = place.centre[:2] + offset[:2] + share * np.array(hand.style.aim)
     return np.array([*xy, low + drop]), below
+
+
+def let_go_inside(place: Place, offset: NDArray, below: float) -> NDArray:
+    """Where the hand (3,) opens in a place that is closed above: not far in.
+
+    offset (3,): from the held object's origin to the hand, m; below: how far it hangs below, m.
+    """
+    inside = place.centre + offset
+    inside[2] = place.centre[2] + below + 0.030
+    edge = float(np.abs(place.half @ np.abs(place.entrance)))
+    return np.asarray(inside + place.entrance * (edge - 0.025))
 
 
 def _insert(hand: Hand, held: str, name: str) -> Iterator[NDArray]:
     """Push what is held sideways into a place that is closed above, let go, draw back."""
     place = find_place(hand.world, name)
-    position, rotation = hand.world.ee_pose()
-    offset = position - hand.world.object_pose(held)[0]
-    below = hand.hangs_below(held)
-    inside = place.centre + offset
-    inside[2] = place.centre[2] + below + 0.024
-    edge = float(np.abs(place.half @ np.abs(place.entrance)))
-    inside += place.entrance * (edge - 0.025)
-    outside = inside + place.entrance * 0.16
-    yield from hand.over(outside, rotation, CLOSED, held)
-    yield from hand.straight(outside, rotation, CLOSED, near=0.012)
-    yield from hand.straight(
-        inside, rotation, CLOSED, slow=hand.style.slow, near=0.010, patience=12, enough=0.02
-    )
+    rotation = hand.world.ee_pose()[1]
+    for left in reversed(range(TRIES)):
+        # Measured again each time: what bumped against the sill sits otherwise in the hand.
+        offset = hand.world.ee_pose()[0] - hand.world.object_pose(held)[0]
+        inside = let_go_inside(place, offset, hand.hangs_below(held))
+        outside = inside + place.entrance * OUTSIDE
+        try:
+            yield from hand.over(outside, rotation, CLOSED, held)
+            yield from hand.straight(outside, rotation, CLOSED, near=0.012)
+            yield from hand.straight(
+                inside, rotation, CLOSED, slow=hand.style.slow, near=0.010, patience=12, enough=0.02
+            )
+            break
+        except StuckError as stuck:
+            if not left:
+                raise
+            yield from hand.back_off(stuck, place.entrance * 0.06, CLOSED, rotation)
     yield from hand.hold(8, OPEN, rotation)
     yield from hand.retreat(place.entrance * 0.15, OPEN, steps=16, pose=rotation)
     yield from hand.retreat([0, 0, 0.12], OPEN)

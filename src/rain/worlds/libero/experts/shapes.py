@@ -58,31 +58,43 @@ def things_on_the_way(
     return float(max(top, high[near, 2].max(initial=-np.inf)))
 
 
+PARTS = (1.0, 0.8, 0.6)
+"""Of a disc's radius, at which it is looked for what hangs over it; a bar is thinner."""
+
+
 def overhang(world: LiberoWorld, name: str, margin: float = 0.015) -> NDArray | None:
     """Horizontal direction (3,) out from under a fixture's part above an object; else None."""
     box = object_box(world, name)
-    fixtures = set(world.fixture_geoms().tolist())
     start = np.array([*box.centre, box.top + 0.002])
-    covered = covered_ways(world, fixtures, start, box.half.max() + margin, 0.25)
+    covered = covered_ways(
+        world, hanging_over(world, box.top), start, box.half.max() + margin, 0.25
+    )
     if not covered:
         return None
     away = -np.mean(covered, axis=0)
     return away / max(float(np.linalg.norm(away)), 1e-6)
 
 
+def hanging_over(world: LiberoWorld, height: float) -> set[int]:
+    """Geoms of fixtures that begin at a height, m, or above; what begins lower is a wall."""
+    low, _ = fixture_boxes(world)
+    return set(world.fixture_geoms()[low[:, 2] > height - 0.02].tolist())
+
+
 def covered_ways(
     world: LiberoWorld, geoms: Collection[int], middle: NDArray, radius: float, height: float
 ) -> list[NDArray]:
-    """Of twelve directions (3,) about a point those in which a geom hangs over, at ``radius`` m.
+    """Directions (3,) about a point in which a geom hangs over its disc; more often if further in.
 
-    height: m above the point up to which it counts.
+    radius: of the disc, m; height: m above the point up to which it counts.
     """
     angles = np.arange(12) * np.pi / 6
     ways = np.stack([np.cos(angles), np.sin(angles), np.zeros(12)], axis=1)
     return [
         way
         for way in ways
-        if free_way(world, geoms.__contains__, middle + way * radius, UP) < height
+        for part in PARTS
+        if free_way(world, geoms.__contains__, middle + way * radius * part, UP) < height
     ]
 
 

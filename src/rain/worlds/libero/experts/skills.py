@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rain.types import Subtask, TaskScript
 from rain.worlds.libero.experts import mechanisms, pushing, releasing
-from rain.worlds.libero.experts.grasps import Grasp, Suits, choose_grasp
+from rain.worlds.libero.experts.grasps import ASIDE, Grasp, Suits, choose_grasp
 from rain.worlds.libero.experts.motion import (
     CLOSED,
     FINGERS_BELOW_SITE,
@@ -25,7 +25,7 @@ from rain.worlds.libero.experts.motion import (
     Style,
     turned,
 )
-from rain.worlds.libero.experts.places import find_place
+from rain.worlds.libero.experts.places import Place, find_place
 from rain.worlds.libero.experts.reach import Reach
 from rain.worlds.libero.experts.shapes import object_box, overhang
 from rain.worlds.libero.world import LIFTED, LiberoWorld
@@ -49,7 +49,7 @@ class Skills:
         if subtask.action_type == "grasp":
             return self.grasp(target, following[0] if following else None)
         if subtask.action_type == "release":
-            return releasing.release(self.hand, self.reach, target, self._slot(subtask, index))
+            return self.release(subtask, index)
         if subtask.action_type == "push":
             return pushing.push(self.hand, target)
         skills = {
@@ -58,6 +58,26 @@ class Skills:
             "turn_on": mechanisms.turn_on,
         }
         return skills[subtask.action_type](self.hand, self.reach, target)
+
+    def release(self, subtask: Subtask, index: int | None = None) -> Iterator[NDArray]:
+        """Bring what is held to its place; what is lost on the way is taken up again."""
+        slot, held = self._slot(subtask, index), self.world.touched_by_both_fingers()
+        if not held:
+            raise StuckError("nothing is held to be released")
+        both = TaskScript("", (Subtask("grasp", held[0]), subtask))
+        while True:
+            there = False
+            for action in releasing.release(self.hand, self.reach, subtask.target, slot):
+                yield action
+                let_go = held[0] not in self.world.touched_by_both_fingers()
+                there = there or (let_go and self.world.script_success(both))
+            if there:
+                return
+            self.hand.mending = True
+            lost = StuckError(f"{held[0]} does not come to lie at {subtask.target}")
+            yield from self.hand.back_off(lost, [0, 0, 0.06], OPEN)
+            yield from self.grasp(held[0], subtask)
+            self.hand.mending = False
 
     def _slot(self, subtask: Subtask, index: int | None) -> float:
         """Where among the objects that the script puts at one place this one comes, -1 … 1."""
@@ -69,12 +89,19 @@ class Skills:
     # --- grasp ----------------------------------------------------------------------------------
 
     def grasp(self, name: str, following: Subtask | None = None) -> Iterator[NDArray]:
-        """Approach from above, close, lift; open and try again when nothing was caught."""
+        """Approach from above, close, lift; try another way when stuck or nothing was caught."""
         rest = float(self.world.object_pose(name)[0][2])
+        tried: list[Grasp] = []
         while True:
-            grasp = choose_grasp(self.world, self.reach, name, self._suits(name, following))
+            suits = self._suits(name, following)
+            grasp = choose_grasp(self.world, self.reach, name, suits, tried)
+            tried.append(grasp)
             pose = turned(grasp.pose, self.style.twist)
-            yield from self._reach_grasp(name, grasp, pose)
+            try:
+                yield from self._reach_grasp(name, grasp, pose)
+            except StuckError as stuck:
+                yield from self.hand.back_off(stuck, 0.08 * grasp.way, OPEN, pose)
+                continue
             yield from self._close(pose)
             if name not in self.world.touched_by_both_fingers():
                 yield from self.open_hand()
@@ -95,19 +122,21 @@ class Skills:
     def _lift(self, name: str, pose: NDArray, rest: float) -> Iterator[NDArray]:
         """Lift what is held, out from under an open drawer first; stop when it is lost."""
         start = self.world.ee_pose()[0]
+        clear = None
         for _ in range(70):
             if self.world.object_pose(name)[0][2] - rest >= LIFTED:
                 return
             if name not in self.world.touched_by_both_fingers():
                 return
+            here = self.world.ee_pose()[0]
             aside = overhang(self.world, name)
-            if aside is None:
-                aim = np.array([*self.world.ee_pose()[0][:2], start[2] + LIFTED + 0.04])
-                yield self.hand.toward(aim, pose, CLOSED)
+            if aside is not None:
+                clear, out = None, here + 0.06 * aside
+                aim = np.array([*out[:2], start[2] + 0.004])
             else:
-                here = self.world.ee_pose()[0]
-                aim = np.array([*(here + 0.06 * aside)[:2], start[2] + 0.004])
-                yield self.hand.toward(aim, pose, CLOSED, slow=0.5)
+                clear = here[:2] if clear is None else clear  # straight up: walls are near
+                aim = np.array([*clear, start[2] + LIFTED + 0.04])
+            yield self.hand.toward(aim, pose, CLOSED, slow=0.6 if aside is None else 0.4)
 
     def _suits(self, name: str, following: Subtask | None) -> Suits:
         """Say of a grasp whether the hand can bring the object to its place and let go there."""
@@ -115,21 +144,24 @@ class Skills:
             return lambda grasp: True
         place = find_place(self.world, following.target, held=name)
         origin, rotation = self.world.object_pose(name)
-        height = origin[2] - object_box(self.world, name).bottom + 0.02
+        bottom = origin[2] - object_box(self.world, name).bottom
 
         def suits(grasp: Grasp) -> bool:
             offset = rotation @ grasp.local
             if not place.from_above:
-                side = float(np.hypot(*offset[:2]))
-                leans_in = float(-grasp.pose[:, 2] @ place.entrance) > 0.3
-                return leans_in and float(offset @ place.entrance) > 0.8 * side > 0.02
-            if place.direction is not None:
-                return True
-            point = place.centre + offset + [0, 0, height]
-            posture = self.reach.posture(point, grasp.pose, without=[name], opening=0.06)
-            return posture is not None and not posture.touched
+                points = _sideways(place, grasp, offset, bottom)
+            elif place.direction is None:
+                points = _lowered(place, offset, bottom)
+            else:
+                return True  # it is turned along the place first
+            return len(points) > 0 and all(self._free(name, p, grasp.pose) for p in points)
 
         return suits
+
+    def _free(self, held: str, point: NDArray, pose: NDArray) -> bool:
+        """Say whether the hand reaches a point with nothing in its way but what it holds."""
+        posture = self.reach.posture(point, pose, without=[held], opening=0.06)
+        return posture is not None and not posture.touched
 
     def _reach_grasp(self, name: str, grasp: Grasp, pose: NDArray) -> Iterator[NDArray]:
         """Come down on the object; done within 5 mm sideways, 4 mm above and 7 mm below."""
@@ -175,3 +207,28 @@ class Skills:
         target = self.world.ee_pose()[0] + [0, 0, 0.03]
         for _ in range(8):
             yield self.hand.toward(target, None, OPEN)
+
+
+def _lowered(place: Place, offset: NDArray, bottom: float) -> list[NDArray]:
+    """Points (3,) at which the hand lets go, or may come to; none if the grasp does not suit.
+
+    offset (3,): from the object's origin to the hand, m; bottom: how far it reaches down, m.
+    """
+    point = place.centre + offset + [0, 0, bottom + place.fall + 0.008]
+    if place.squeezed is None:
+        return [point]
+    # What hangs from one side swings to that side when it is let go.
+    swings = abs(offset @ place.squeezed) > 0.5 * np.hypot(*offset[:2])
+    return [] if swings else [point + [*aside, 0.0] for aside in ASIDE]
+
+
+def _sideways(place: Place, grasp: Grasp, offset: NDArray, bottom: float) -> list[NDArray]:
+    """Points (3,) of the hand's way into a place that is closed above; none if it does not suit."""
+    side = float(np.hypot(*offset[:2]))
+    leans_in = float(-grasp.pose[:, 2] @ place.entrance) > 0.3
+    if not (leans_in and float(offset @ place.entrance) > 0.8 * side > 0.02):
+        return []
+    inside = releasing.let_go_inside(place, offset, offset[2] + bottom)
+    outside = inside + place.entrance * releasing.OUTSIDE
+    before = [outside + [*aside, up] for up in (0.0, 0.08) for aside in ASIDE]
+    return [inside, (inside + outside) / 2, *before]
