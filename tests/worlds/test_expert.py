@@ -5,11 +5,17 @@ import pytest
 
 from rain.types import ActionChunk, Observation, Plan, Prediction, Progress, RainError
 from rain.worlds.libero import LiberoWorld
-from rain.worlds.libero.experts.demonstrate import Demonstration, ExpertConfig, demonstrate
+from rain.worlds.libero.experts.demonstrate import (
+    Demonstration,
+    ExpertConfig,
+    attempt,
+    demonstrate,
+)
 from rain.worlds.libero.experts.grasps import choose_grasp
-from rain.worlds.libero.experts.motion import down_at, rotation_vector, yaw_of
+from rain.worlds.libero.experts.motion import Style, down_at, rotation_vector, yaw_of
 from rain.worlds.libero.experts.reach import Reach
 from rain.worlds.libero.experts.shapes import object_box
+from rain.worlds.libero.experts.skills import Skills
 from rain.worlds.libero.loading import quaternion_product
 from rain.worlds.libero.world import libero_conventions
 
@@ -51,6 +57,43 @@ def test_disturbances_are_recorded_as_such_and_recovered_from(libero_world: Libe
     calm = demonstrate(libero_world, "protocol", 1, ExpertConfig(pushed=0.0, missed=0.0))
     assert isinstance(calm, Demonstration)
     assert not calm.disturbed.any()
+
+
+def test_what_falls_from_the_hand_is_taken_up_again(
+    libero_world: LiberoWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    libero_world.reset(seed=1)
+    script = libero_world.script
+    name = script.subtasks[0].target
+    start = libero_world.object_pose(name)[0]
+    carried, step = [], libero_world.step
+
+    def slippery(action: np.ndarray) -> None:
+        step(action)
+        carried.append(libero_world.held_object() == name)
+        if carried[-1] and sum(carried) == 25:  # once, on its way
+            libero_world.place_object(name, start[:2], z=start[2] + 0.01)
+
+    monkeypatch.setattr(libero_world, "step", slippery)
+    skills = Skills(libero_world, Style.sample(rng), script)
+    steps = attempt(skills, script, rng, ExpertConfig(pushed=0, missed=0))
+    assert libero_world.success()
+    assert skills.hand.stalls == 1
+    disturbed = np.array([d for _, _, d, _ in steps])
+    lost = carried.index(True) + 25
+    assert not disturbed[: carried.index(True) - 5].any()
+    assert disturbed[lost + 20 : lost + 40].all()  # grasping again is nothing a release does
+    assert not disturbed[-20:].any()
+
+
+def test_a_grasp_that_failed_is_not_chosen_again(libero_world: LiberoWorld) -> None:
+    libero_world.reset(init_state=0)
+    reach, tried = Reach(libero_world), []
+    for _ in range(3):
+        grasp = choose_grasp(libero_world, reach, "milk_1", tried=tried)
+        assert not any(grasp.like(other) for other in tried)
+        tried.append(grasp)
 
 
 class _Wanders:

@@ -96,6 +96,7 @@ class Skills:
             suits = self._suits(name, following)
             grasp = choose_grasp(self.world, self.reach, name, suits, tried)
             tried.append(grasp)
+            rest = min(rest, float(self.world.object_pose(name)[0][2]))  # it may have fallen
             pose = turned(grasp.pose, self.style.twist)
             try:
                 yield from self._reach_grasp(name, grasp, pose)
