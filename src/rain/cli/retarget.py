@@ -23,6 +23,7 @@ from rain.bench.retargeting import (
 )
 from rain.bench.scoring import wilson
 from rain.cli.progress import counting
+from rain.cli.retarget_show import Show, run_show
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,10 @@ class Check(RetargetTrials):
 
 def main(args: list[str]) -> int:
     """Run ``rain retarget SUBCOMMAND``."""
-    runs: dict[str, tuple[Any, Callable[[Any], int]]] = {"check": (Check, _check)}
+    runs: dict[str, tuple[Any, Callable[[Any], int]]] = {
+        "check": (Check, _check),
+        "show": (Show, run_show),
+    }
     command = tyro.extras.subcommand_cli_from_dict(
         {name: kind for name, (kind, _) in runs.items()}, args=args, prog="rain retarget"
     )
