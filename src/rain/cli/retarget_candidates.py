@@ -10,7 +10,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
+from rich.table import Column, Table
 
 from rain.cli.progress import counting
 from rain.demos.cache import Advance
@@ -93,7 +93,7 @@ def _frames(counts: Mapping[Task, CandidateCounts], tasks: bool) -> Table:
 def _rejections(suites: Mapping[str, CandidateCounts]) -> Table:
     """A line for each rule, in the order they are asked: the first that rejects is counted."""
     table = Table(
-        "rejected by",
+        Column("rejected by", no_wrap=True),
         caption="pairs of a frame and a subtask of its episode; the first rule that rejects counts",
     )
     columns = {**suites, "all": _sum(suites)} if len(suites) != 1 else suites
