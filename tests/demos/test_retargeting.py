@@ -207,6 +207,15 @@ def test_candidates_and_rejections_add_up(data, made):
     assert counts.share == len(frames) / len(starts)
 
 
+def test_frames_that_are_not_imitated_are_not_retargeted_either(data):
+    samples = dataclasses.replace(data.samples, imitate=data.samples.step % 8 > 0)
+    starts = possible_starts(samples)
+    assert samples.imitate[starts].all()
+    made = retarget_samples(data.dataset, samples, data.pixels).samples
+    assert len(made)
+    assert (made.step % 8 > 0).all()
+
+
 def test_counting_alone_finds_the_same(data, made):
     calls = []
     counts = count_candidates(
@@ -261,6 +270,24 @@ def test_what_a_subtask_in_between_moves_is_not_there_yet(tmp_path):
     assert made.counts["many", 3].rejected["target_unmoved"] > 0
 
 
+def test_a_drawer_that_is_just_being_opened_is_not_there_yet(tmp_path):
+    """Its own interaction is when it begins to move; it is there when the subtask is over."""
+    script = (("open", "drawer"), ("grasp", "mug_2"), ("release", "plate_2"), ("close", "drawer"))
+    data = prepare(tmp_path, many.episode(script=script))
+    assert pairs(data, retarget(data).samples) == {(0, 1), (1, 3), (2, 3)}
+
+
+def test_where_a_target_is_hidden_in_part_its_place_is_taken_from_other_frames(tmp_path):
+    """Now its right third is hidden; towards its own interaction the arm hides the left half."""
+    episode = many.episode()
+    labels, bit = episode.labels.copy(), 1 << episode.targets.index("mug_2")
+    left = int(np.flatnonzero((labels[0, 0] & bit).any(axis=0))[0])
+    labels[:20, ..., left + 6 : left + 9] &= 255 - bit
+    labels[22:27, ..., left : left + 5] &= 255 - bit
+    made = retarget(prepare(tmp_path, dataclasses.replace(episode, labels=labels)))
+    assert made.counts["many", 3].rejected["target_unmoved"] == 0
+
+
 def test_hidden_in_part_is_not_moved():
     whole = np.zeros((1, 20, 20), bool)
     whole[0, 4:12, 4:12] = True
@@ -291,6 +318,18 @@ def test_a_chunk_never_copies_a_disturbance(tmp_path):
     # A chunk of 16 actions that ends before the junction copies nothing: those stay.
     current, later = asked(data.dataset.motion(0), made.samples)
     assert ((current == 0) & (later == 4)).any()
+
+
+def test_a_chunk_that_runs_past_the_subtask_comes_to_rest_as_recorded_ones_do(tmp_path):
+    episode = many.episode(last=10)
+    moving = dataclasses.replace(episode, actions=episode.actions + np.float32(0.1))
+    data = prepare(tmp_path, moving)
+    quick = RetargetOptions(speed=1.0, max_step=1.0, max_turn=0.0)
+    made = retarget(data, synthesis=quick).samples
+    closing = made.take(made.action_type == ACTION_TYPES.index("close"))
+    assert (closing.actions[:, 2:5, :6] != 0).any(axis=(1, 2)).all()
+    assert (closing.actions[:, -1, :6] == 0).all()
+    assert (closing.actions[:, -1, 6] == moving.actions[-1, 6]).all()
 
 
 def test_a_subtask_too_short_to_be_a_reference_is_counted(tmp_path):

@@ -105,6 +105,12 @@ def test_only_training_episodes_are_retargeted(data, without):
             np.testing.assert_array_equal(mine, getattr(without.samples, field.name))
 
 
+def test_spans_are_numbered_through(data):
+    _, loaded = load(data, retarget=HALF)
+    runs = 1 + np.count_nonzero(np.diff(loaded.samples.span))
+    assert len(np.unique(loaded.samples.span)) == runs
+
+
 def test_plans_end_at_the_later_interaction_also_in_normalised_units(data):
     _, loaded = load(data, retarget=HALF)
     for n in loaded.retargeted[::17]:
