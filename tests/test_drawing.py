@@ -4,7 +4,7 @@ import av
 import numpy as np
 import pytest
 
-from rain.drawing import VideoWriter, draw_plan, tint
+from rain.drawing import VideoWriter, draw_plan, replacing, tint
 from rain.types import RainError
 
 
@@ -70,3 +70,22 @@ def test_the_plan_is_drawn_where_it_is_seen():
     assert drawn[50, 40].any()
     assert not drawn[12, 30:].any()
     assert not image.any()
+
+
+def test_a_file_is_replaced_when_it_is_complete(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    for text in ("one", "two"):
+        with replacing(path) as temporary:
+            temporary.write_text(text)
+            assert path.exists() == (text == "two")
+        assert path.read_text() == text
+
+    def fail():
+        with replacing(path) as temporary:
+            temporary.write_text("three")
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        fail()
+    assert path.read_text() == "two"
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]

@@ -41,7 +41,7 @@ def run_view(command: View) -> int:
     console, dataset = Console(), Dataset.open(command.dataset)
     if not 0 <= command.episode < len(dataset):
         raise RainError(f"--episode: the dataset has 0 to {len(dataset) - 1}")
-    world = _scene(dataset, command.episode, console) if command.plan else None
+    world = open_scene(dataset, command.episode, "plan", console) if command.plan else None
     try:
         project: Project | None = scene_projection(world) if world is not None else None
         _show("frames", film_episode(dataset, command.episode, command.out, project), console)
@@ -60,15 +60,15 @@ def run_sheet(command: Sheet) -> int:
     return 0
 
 
-def _scene(dataset: Dataset, episode: int, console: Console) -> LiberoWorld | None:
-    """The scene of an episode, for its cameras; None, with a line that says so, without one."""
+def open_scene(dataset: Dataset, episode: int, what: str, console: Console) -> LiberoWorld | None:
+    """Open the scene of an episode, for its cameras; without one say that ``what`` is not drawn."""
     details = dataset.entries[episode].details
     try:
         return LiberoWorld(str(details["suite"]), int(details["task"]))
     except KeyError:
-        console.print("no plan drawn: the dataset does not name the episode's task")
+        console.print(f"no {what} drawn: the dataset does not name the episode's task")
     except RainError as error:
-        console.print(f"no plan drawn: {error}", highlight=False)
+        console.print(f"no {what} drawn: {error}", highlight=False)
     return None
 
 

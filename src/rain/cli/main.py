@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "expert": ("rain.cli.expert", "how often the scripted expert solves the tasks"),
     "collect": ("rain.cli.collect", "record demonstrations with the scripted expert"),
     "demos": ("rain.cli.demos", "turn demonstrations into a dataset, and look into them"),
+    "retarget": ("rain.cli.retarget", "try and draw reference-based retargeting (RRS)"),
     "train": ("rain.cli.train", "train RAIN on a dataset"),
     "rollout": ("rain.cli.rollout", "run a checkpoint in the simulator and score it"),
     "model": ("rain.cli.model", "describe a preset: parameters by part"),

@@ -50,7 +50,7 @@ def trace(world: LiberoWorld, states: NDArray, script: TaskScript) -> Trace:
         ee.append(world.state())
         rotation.append(world.ee_pose()[1])
         held.append(frozenset(world.touched_by_both_fingers()))
-        placed.append([_placed(world, script, j) for j in range(len(script.subtasks))])
+        placed.append([aim_holds(world, script, j) for j in range(len(script.subtasks))])
         moved.append([_where(world, subtask) for subtask in script.subtasks])
         for name, values in heights.items():
             values.append(float(world.object_pose(name)[0][2]))
@@ -73,7 +73,7 @@ def _where(world: LiberoWorld, subtask: Subtask) -> NDArray:
     return np.zeros(2)
 
 
-def _placed(world: LiberoWorld, script: TaskScript, j: int) -> bool:
+def aim_holds(world: LiberoWorld, script: TaskScript, j: int) -> bool:
     """Whether what subtask ``j`` by itself leads to holds now; a grasp leads to no place."""
     if script.subtasks[j].action_type == "grasp":
         return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +25,7 @@ from rain.drawing import (
     draw_timeline,
     font,
     label,
+    replacing,
     tint,
 )
 from rain.types import Progress, RainError
@@ -128,13 +128,8 @@ def contact_sheet(dataset: Dataset, out: Path) -> Iterator[tuple[int, int]]:
         row, column = divmod(place, columns)
         sheet.paste(tile, (8 + column * (TILE + 8), 8 + row * (TILE + CAPTION)))
         yield place + 1, len(chosen)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
+    with replacing(out) as temporary:
         sheet.save(temporary, format="PNG")
-        os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def first_episodes(dataset: Dataset) -> dict[str, int]:

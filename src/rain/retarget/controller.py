@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.retarget.rotations import Floats
+from rain.retarget.rotations import Floats, between
 from rain.types import RainError
 
 
@@ -78,6 +78,21 @@ class DeltaController:
         """
         command = self._command(position, now, following, self.gain) / self.scale
         return np.clip(command, -1.0, 1.0)
+
+    def turn_command(self, rotation: Floats, now: Floats, following: Floats) -> Floats:
+        """Command (..., 3) at ``rotation`` for a turn of the path ``now -> following``, base frame.
+
+        All are matrices (..., 3, 3). Like ``command``, for closed-loop execution.
+        """
+
+        def turn(first: Floats, second: Floats) -> Floats:
+            axis, angle = between(first, second)
+            return axis * angle[..., None]
+
+        command = self.follow * turn(rotation, following)
+        if self.feed_forward:
+            command = command + (1 / self.turn_gain - self.follow) * turn(now, following)
+        return np.clip(command / self.turn_scale, -1.0, 1.0)
 
     def _command(self, at: Floats, now: Floats, following: Floats, gain: float) -> Floats:
         command = self.follow * (following - at)

@@ -35,7 +35,8 @@ def synthesise(
     controller: makes the approach's actions; by default LIBERO's ``DeltaController()``.
     velocity: (B, 3) m per control step, the hand's at each start; by default it stands still.
 
-    The approach's gripper command is the one recorded at the junction.
+    The approach's gripper command is the one recorded at the junction, or just before the
+    interaction where that is the junction: the hand does not act on its way.
     """
     options = options or RetargetOptions()
     controller = controller or DeltaController()
@@ -174,7 +175,8 @@ def _concatenate(
             np.copyto(result[:, :width], first[:, :width], where=own, casting="same_kind")
         return result
 
-    gripper = references.actions[which, found.index, -1]
+    before = np.maximum(np.minimum(found.index, references.interaction[which] - 1), 0)
+    gripper = references.actions[which, before, -1]
     gripper = np.broadcast_to(gripper[:, None, None], (*made.shape[:2], 1))
     return Trajectories(
         length=length,
