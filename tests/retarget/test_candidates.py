@@ -138,7 +138,7 @@ def test_an_interaction_point_within_3_cm_is_a_copy():
 
 
 def test_a_target_that_is_yet_to_be_moved_is_not_there():
-    moving = frame(0, 10, moved={"yellow_mug": 0.1})
+    moving = frame(0, 10, moved={2: 0.1})
     assert find_candidates(moving)[1]["target_unmoved"] == 1
     assert "yellow_mug" in names(moving, max_moved=None)
 

@@ -44,6 +44,14 @@ class PackedPixels:
         """Gather uint8 (B, V, S, S, 3)."""
         return self._images.gather(episode, frame)
 
+    def labels(self, episode: int) -> NDArray[np.uint8]:
+        """All label maps of an episode, uint8 (T, V, S, S), mapped and not yet read."""
+        return self._labels.arrays[episode]
+
+    def lookup(self, episode: int) -> NDArray[np.bool_]:
+        """Which labels are each of an episode's targets: bool (K, 256)."""
+        return self._lookup[episode]
+
     def regions(self, episode: NDArray, frame: NDArray, target: NDArray) -> NDArray[np.bool_]:
         """Gather bool (B, V, S, S); ``target`` numbers the targets of each episode."""
         labels = self._labels.gather(episode, frame)

@@ -25,7 +25,9 @@ class SamplerOptions:
     balance: 0 draws action types as often as they occur, 1 all equally often; in between, type k
         with the n_k-th part of all weight has the share n_k ** (1 - balance), normalised.
     completed_weight: weight of completed frames while actions are learned; they teach to rest.
-    positive_share: share of completed frames while the progress head is learned.
+    positive_share: share of completed frames, among recorded ones, while the progress head is
+        learned. Retargeted ones are far from completion and easily told from it: to make up for
+        them by more completed frames would shift the answer where it is in doubt.
     """
 
     group: int = 4
@@ -39,6 +41,9 @@ class Sampler:
 
     samples: the training samples, subtasks contiguous. weights: float (n,), relative frequency of
     each sample; 0 leaves it out. batch: global batch size, divisible by world · options.group.
+    retargeted: bool (n,), which samples are retargeted ones; together they have ``retarget_share``
+    in [0, 1) of all draws, whatever their number. Action types are balanced in both parts by
+    themselves, so that the recorded ones stand to one another as they do without the others.
     """
 
     def __init__(
@@ -49,12 +54,18 @@ class Sampler:
         options: SamplerOptions,
         seed: int,
         share: tuple[int, int] = (0, 1),
+        retargeted: NDArray[np.bool_] | None = None,
+        retarget_share: float = 0.0,
     ) -> None:
         rank, world = share
         check_batch(batch, options.group, world)
         self.batch, self.group, self.seed = batch, options.group, seed
         self.rank, self.world = rank, world
-        weights = _balanced(samples.action_type, weights.astype(np.float64), options.balance)
+        weights, kinds = weights.astype(np.float64), samples.action_type
+        if retargeted is not None and retargeted.any():
+            weights = _mixed(kinds, weights, options.balance, retargeted, retarget_share)
+        else:
+            weights = _balanced(kinds, weights, options.balance)
         if not weights.sum() > 0:
             raise RainError("sampler: every sample has weight zero; nothing could be learned")
         starts = np.flatnonzero(np.r_[True, np.diff(samples.span) != 0])
@@ -113,6 +124,19 @@ def _balanced(
     factor = np.zeros_like(total)
     np.power(total, -balance, out=factor, where=total > 0)
     return weights * factor[action_type]
+
+
+def _mixed(
+    action_type: NDArray[np.int64], weights: NDArray[np.float64], balance: float,
+    retargeted: NDArray[np.bool_], share: float,
+) -> NDArray[np.float64]:  # fmt: skip
+    """Balance recorded and retargeted samples apart; the latter get ``share`` of the weight."""
+    result = np.zeros_like(weights)
+    for part, wanted in ((~retargeted, 1 - share), (retargeted, share)):
+        balanced = _balanced(action_type[part], weights[part], balance)
+        if balanced.sum() > 0:
+            result[part] = wanted * balanced / balanced.sum()
+    return result
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,8 @@ class Frame:
     regions: target -> bool (V, H, W) in this frame; a target may be absent.
     holding: whether the hand holds something; None while it is closing or opening. By default
         taken from the annotation (``hand_state``).
-    moved: target -> m it is still moved before its own subtask, where that is known.
+    moved: number of a span -> m its target is still moved before it, where that is known. By span
+        and not by target: a drawer may be opened, filled and closed, each at another place.
     """
 
     spans: Sequence[SubtaskSpan]
@@ -53,12 +54,12 @@ class Frame:
     position: ArrayLike
     regions: Mapping[str, NDArray[np.bool_]]
     holding: bool | None = field(default=None)
-    moved: Mapping[str, float] = field(default_factory=dict)
+    moved: Mapping[int, float] = field(default_factory=dict)
 
     @classmethod
     def annotated(
         cls, spans: Sequence[SubtaskSpan], current: int, step: int, position: ArrayLike,
-        regions: Mapping[str, NDArray[np.bool_]], moved: Mapping[str, float] | None = None,
+        regions: Mapping[str, NDArray[np.bool_]], moved: Mapping[int, float] | None = None,
     ) -> Frame:  # fmt: skip
         """Build a frame whose hand state comes from the annotation."""
         holding = hand_state(spans, step)
@@ -200,7 +201,7 @@ def target_unmoved(frame: Frame, number: int, options: CandidateOptions) -> bool
     be (not, for one, in a drawer that is yet to be opened)."""
     if options.max_moved is None:
         return True
-    return frame.moved.get(frame.spans[number].subtask.target, 0.0) <= options.max_moved
+    return frame.moved.get(number, 0.0) <= options.max_moved
 
 
 RULES: tuple[Rule, ...] = (

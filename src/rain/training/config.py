@@ -15,6 +15,7 @@ from rain.demos.augment import AugmentOptions
 from rain.demos.sampler import SamplerOptions
 from rain.demos.samples import SampleOptions
 from rain.model.config import RainConfig
+from rain.retarget import CandidateOptions, RetargetOptions
 from rain.types import RainError
 
 
@@ -49,6 +50,28 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
+class RetargetConfig:
+    """Retargeted samples among the recorded ones (section 3.2 and Appendix A; Table 2 d)."""
+
+    share: float = 0.0
+    """Probability, in [0, 1), that a sample is a retargeted one, in both stages; 0 makes none. The
+    paper gives no number; its presets take 0.5 here, which is ours."""
+    synthesis: RetargetOptions = field(default_factory=RetargetOptions)
+    """How trajectories are made; its mode none, linear or rrs is the paper's ablation."""
+    candidates: CandidateOptions = field(default_factory=CandidateOptions)
+    """Which later subtasks a frame may be retargeted to."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share < 1:
+            raise RainError(f"retarget.share: expected a share in [0, 1), got {self.share}")
+
+    @property
+    def on(self) -> bool:
+        """Whether retargeted samples are made at all."""
+        return self.share > 0 and self.synthesis.mode != "none"
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """Train RAIN on datasets: stage 1 everything but the progress head, stage 2 only that head."""
 
@@ -74,6 +97,8 @@ class TrainConfig:
     """Which frames become samples."""
     sampler: SamplerOptions = field(default_factory=SamplerOptions)
     """How samples are drawn."""
+    retarget: RetargetConfig = field(default_factory=RetargetConfig)
+    """Retargeted samples."""
     augment: AugmentOptions = field(default_factory=AugmentOptions)
     """Augmentation."""
     weight_decay: float = 0.01

@@ -16,6 +16,7 @@ from rain.demos.cache import Advance
 from rain.demos.dataset import Dataset
 from rain.demos.features import FeatureCache, extract_features
 from rain.demos.packed import PackedPixels, pack
+from rain.demos.retargeting import controller_of, retarget_samples
 from rain.demos.sampler import (
     Batch,
     Sampler,
@@ -35,13 +36,18 @@ Report = Callable[[str], Advance]
 
 @dataclass(frozen=True)
 class TrainingData:
-    """samples: all, physical units. scaled: the same, normalised. train, held: sample numbers."""
+    """samples: all, physical units. scaled: the same, normalised.
+
+    train, held, retargeted: sample numbers, int64. ``train`` and ``held`` are recorded samples;
+    ``retargeted`` were made of those in ``train``.
+    """
 
     dataset: Dataset
     samples: Samples
     scaled: Samples
     train: NDArray[np.int64]
     held: NDArray[np.int64]
+    retargeted: NDArray[np.int64]
     normaliser: Normaliser
     pixels: PackedPixels
     features: FeatureCache | None
@@ -50,17 +56,21 @@ class TrainingData:
         self, config: TrainConfig, stage: int, share: tuple[int, int]
     ) -> Callable[[int], Batch]:
         """Return the function that makes this process's batch of a step."""
-        samples = self.scaled.take(self.train)
         weigh = imitation_weights if stage == 1 else progress_weights
+        # Each part by itself: shares within the recorded samples are what they are without others.
+        parts = [self.scaled.take(numbers) for numbers in (self.train, self.retargeted)]
+        samples = self.scaled.take(self._drawn)
         # Stages draw from different streams; a seed sequence keeps them apart.
         seed = int(np.random.SeedSequence([config.seed, stage]).generate_state(1)[0])
         sampler = Sampler(
             samples,
-            weigh(samples, config.sampler),
+            np.concatenate([weigh(part, config.sampler) for part in parts]),
             config.stage(stage).batch,
             config.sampler,
             seed,
             share,
+            np.arange(len(samples)) >= len(self.train),
+            config.retarget.share,
         )
 
         def make(step: int) -> Batch:
@@ -70,13 +80,18 @@ class TrainingData:
 
         return make
 
+    @property
+    def _drawn(self) -> NDArray[np.int64]:
+        """The samples that batches are drawn from, as batches number them."""
+        return np.concatenate([self.train, self.retargeted])
+
     def held_batch(self, index: NDArray[np.int64]) -> Batch:
         """Collect held-out samples, unvaried."""
         return gather(self.scaled, index, self.pixels, self.features)
 
     def describe(self, batch: Batch) -> list[str]:
         """Name the frames of a training batch, ``FILE frame N``."""
-        numbers = self.train[batch.index]
+        numbers = self._drawn[batch.index]
         return [
             f"{self.dataset.name(self.samples.episode[i])} frame {self.samples.frame[i]}"
             for i in numbers
@@ -130,9 +145,14 @@ def load_data(
     normaliser: the one of the checkpoint to start from; else statistics are taken from the
     training samples.
     """
+    if config.retarget.on:
+        # Known now, and not after all images are unpacked.
+        controller_of(dataset.conventions)
     samples = dataset_samples(dataset, config.samples, report("samples"))
     train, held = split(samples, len(dataset), config.held_out, config.seed)
     if normaliser is None:
+        # Of recorded samples alone: retargeted chunks keep to the same limits and plans to the same
+        # workspace, and runs of an ablation can be compared in the same units.
         learned = samples.take(train)
         learned = learned.take(learned.imitate & ~learned.completed)
         normaliser = Normaliser.from_samples(
@@ -144,13 +164,40 @@ def load_data(
     features = None
     if net.frozen_features:
         features = _features(config, dataset, pixels, net, share, barrier, report)
+    samples = _with_retargeted(config, dataset, samples, train, pixels, report)
+    retargeted = np.arange(len(train) + len(held), len(samples))
     scaled = replace(
         samples,
         state=np.asarray(normaliser.state(samples.state), np.float32),
         actions=np.asarray(normaliser.actions(samples.actions), np.float32),
         plan=np.asarray(normaliser.plan(samples.plan), np.float32),
     )
-    return TrainingData(dataset, samples, scaled, train, held, normaliser, pixels, features)
+    return TrainingData(
+        dataset, samples, scaled, train, held, retargeted, normaliser, pixels, features
+    )
+
+
+def _with_retargeted(
+    config: TrainConfig,
+    dataset: Dataset,
+    samples: Samples,
+    train: NDArray[np.int64],
+    pixels: PackedPixels,
+    report: Report,
+) -> Samples:
+    """Append the retargeted samples; those of held-out episodes stay out of it."""
+    if not config.retarget.on:
+        return samples
+    options = config.retarget
+    made = retarget_samples(
+        dataset,
+        samples.take(train),
+        pixels,
+        options.synthesis,
+        options.candidates,
+        report("retargeting"),
+    ).samples
+    return Samples.concatenate([samples, replace(made, span=made.span + samples.span.max() + 1)])
 
 
 def split(

@@ -8,7 +8,7 @@ from pathlib import Path
 from rain.demos.augment import AugmentOptions
 from rain.demos.sampler import SamplerOptions
 from rain.model.presets import preset as network
-from rain.training.config import StageConfig, TrainConfig
+from rain.training.config import RetargetConfig, StageConfig, TrainConfig
 from rain.types import RainError
 
 
@@ -30,6 +30,8 @@ def _paper(preset: str) -> TrainConfig:
         # The paper does not say how long the head is trained; it is small and learns fast.
         stage2=StageConfig(steps=10_000, batch=1024, lr=1e-4, warmup=500),
         draws=1,
+        # RRS as in the paper, which does not say how many of its samples are retargeted.
+        retarget=RetargetConfig(share=0.5),
         ema=0.9999,
         precision="bf16",
         checkpoint_every=2_000,

@@ -76,6 +76,7 @@ class RunFolder:
             "suites": list(data.dataset.suites),
             "episodes": len(data.dataset),
             "samples": len(data.train),
+            "retargeted_samples": len(data.retargeted),
             "training": self.config.identity(),
             **progress,
         }
