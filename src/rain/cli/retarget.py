@@ -23,6 +23,7 @@ from rain.bench.retargeting import (
 )
 from rain.bench.scoring import wilson
 from rain.cli.progress import counting
+from rain.cli.retarget_candidates import Candidates, run_candidates
 from rain.cli.retarget_show import Show, run_show
 
 
@@ -39,6 +40,7 @@ def main(args: list[str]) -> int:
     runs: dict[str, tuple[Any, Callable[[Any], int]]] = {
         "check": (Check, _check),
         "show": (Show, run_show),
+        "candidates": (Candidates, run_candidates),
     }
     command = tyro.extras.subcommand_cli_from_dict(
         {name: kind for name, (kind, _) in runs.items()}, args=args, prog="rain retarget"
