@@ -78,7 +78,7 @@ def test_limits_hold_where_they_can():
     references = References.pack([reference(descent())])
     starts = rng.uniform([-0.3, -0.3, 0], [0.3, 0.3, 0.6], (200, 3))
     which = np.zeros(200, int)
-    options = RetargetOptions(max_distance=0.25, min_alignment=0.4)
+    options = RetargetOptions(max_distance=0.25, min_alignment=0.4, keep_distance=0.0)
     found = find_junctions(starts, references, which, options)
     terms = score_terms(starts, references, which)
     rows, paper = np.arange(200), found.rule == PAPER

@@ -30,7 +30,7 @@ class RetargetOptions:
     margin: int = 1
     """Ours: a junction lies at least this many steps before the interaction, since one behind it
     would skip the grasp. 0 leaves the junction free, as in eq. 7."""
-    keep_distance: float = 0.0
+    keep_distance: float = 0.05
     """Ours, m: the last part of the path within this distance of the interaction point stays as
     recorded, where the reference is long enough. 0 switches it off."""
     fallback: bool = True
