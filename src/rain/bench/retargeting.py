@@ -49,8 +49,9 @@ class RetargetTrials:
     """How ``rain retarget check`` tries modes; every mode gets the same starts.
 
     trials: starts for each action type, half of them about the reference's start, half about the
-    interaction point. correct: ours, the recorded actions also correct for where the hand is beside
-    the reference; without it they are replayed unchanged, as in the paper.
+    interaction point. correct: ours, the recorded actions also bring the hand back onto the
+    reference, which the approach misses by some mm; without it they are replayed unchanged, as in
+    the paper. It is nothing for mode none, which knows no path.
     """
 
     suite: str = "all"
@@ -204,7 +205,7 @@ class _Run:
             yield action
         for i in range(approach, int(path.length[0])):
             action = path.actions[0, i].astype(np.float64)
-            if self.correct:
+            if self.correct and self.options.mode != "none":
                 here, turned = self.world.ee_pose()
                 action[:3] += self.controller.command(here, positions[i], positions[i])
                 action[3:6] += self.controller.turn_command(turned, rotations[i], rotations[i])
