@@ -12,7 +12,10 @@ from worlds_helpers import script
 from rain.types import ACTION_TYPES, TaskScript
 from rain.worlds.libero import LiberoWorld
 from rain.worlds.libero.experts.layouts import LayoutMix, sample_layout
+from rain.worlds.libero.experts.places import find_place
+from rain.worlds.libero.experts.pushing import can_be_pushed
 from rain.worlds.libero.experts.scripts import ScriptMix, fits, instruction_of, propose
+from rain.worlds.libero.experts.shapes import fixture_boxes
 from rain.worlds.libero.goals import goal_of
 
 Scene = Callable[[str, int], LiberoWorld]
@@ -112,7 +115,7 @@ class Follower:
 def test_every_step_makes_sense_after_those_before(scene: Scene, suite: str, task: int) -> None:
     world = scene(suite, task)
     seen: Counter[str] = Counter()
-    for number, found in enumerate(proposals(world, 5, 10)):
+    for number, found in enumerate(proposals(world, 14, 4)):
         goal_of(found)
         follower, held, steps = Follower(world), None, ""
         for subtask in found.subtasks:
@@ -129,6 +132,23 @@ def test_every_step_makes_sense_after_those_before(scene: Scene, suite: str, tas
         "libero_10": {"grasp", "release", "close"},
     }[suite]
     assert expected <= seen.keys()
+
+
+def test_nothing_is_pushed_through_a_fixture_or_onto_another_object(scene: Scene) -> None:
+    world, place = scene("libero_goal", 5), "main_table:stove_front_region"
+    world.reset(seed=0)
+    goal = find_place(world, place).centre
+    assert can_be_pushed(world, "plate_1", place)
+    world.place_object("cream_cheese_1", goal[:2] + [0.02, 0.0])
+    assert not can_be_pushed(world, "plate_1", place)
+    world.reset(seed=0)
+    low, high = fixture_boxes(world)
+    stove = world.geoms_of("flat_stove_1")
+    mine = np.isin(world.fixture_geoms(), stove)
+    beyond = (low[mine].min(axis=0) + high[mine].max(axis=0)) / 2
+    behind = beyond[:2] + 1.2 * (beyond[:2] - goal[:2])  # the stove between it and the place
+    world.place_object("plate_1", behind)
+    assert not can_be_pushed(world, "plate_1", place)
 
 
 def test_only_what_fits_is_put_there(scene: Scene) -> None:

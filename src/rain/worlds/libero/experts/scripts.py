@@ -11,6 +11,7 @@ from rain.types import Subtask, TaskScript
 from rain.worlds.libero.experts.grasps import category_of, crowded, graspable_category
 from rain.worlds.libero.experts.mechanisms import PULL, find_mechanism
 from rain.worlds.libero.experts.places import lies_in
+from rain.worlds.libero.experts.pushing import can_be_pushed
 from rain.worlds.libero.experts.reach import COMFORT
 from rain.worlds.libero.experts.shapes import object_box
 from rain.worlds.libero.regions import parse_target
@@ -66,15 +67,16 @@ OPEN_FROM, TURNED_FROM = -0.14, 0.5
 class ScriptMix:
     """How often each kind of step is chosen where the scene offers it, and how long scripts are.
 
-    Rare action types weigh more than in the 40 tasks, or a policy never learns them. lengths:
+    Rare action types weigh more than in the 40 tasks, or a policy never learns them; pushing most,
+    which one scene in ten offers, and few of its layouts. lengths:
     probabilities of scripts of 1, 2, … steps; a step is one subtask, or a grasp with its release.
     """
 
-    carry: float = 0.25
-    open: float = 0.30
-    close: float = 0.30
-    turn_on: float = 0.10
-    push: float = 0.15
+    carry: float = 0.20
+    open: float = 0.40
+    close: float = 0.35
+    turn_on: float = 0.12
+    push: float = 1.0
     lengths: tuple[float, ...] = (0.50, 0.35, 0.15)
 
 
@@ -145,6 +147,7 @@ def _next_steps(
             and place_is_free(world, state, place, name)
             and not _laden(world, state, name)
             and _stands_alone(world, name)
+            and can_be_pushed(world, name, place)
         ],
     }
 
