@@ -46,21 +46,20 @@ AFTER = 10
 
 @dataclass(frozen=True)
 class RetargetTrials:
-    """How ``rain retarget check`` tries modes; every mode gets the same starts.
-
-    trials: starts for each action type, half of them about the reference's start, half about the
-    interaction point. correct: ours, the recorded actions also bring the hand back onto the
-    reference, which the approach misses by some mm; without it they are replayed unchanged, as in
-    the paper. It is nothing for mode none, which knows no path.
-    """
+    """How ``rain retarget check`` tries modes; every mode gets the same starts."""
 
     suite: str = "all"
     trials: int = 40
+    """Starts for each action type, in fours: half of them about the reference's start, half about
+    the interaction point."""
     modes: tuple[Mode, ...] = ("rrs", "linear", "mimicgen", "none")
     types: tuple[str, ...] = ACTION_TYPES
     seed: int = 0
     workers: int = 2
     correct: bool = False
+    """Ours: the recorded actions also bring the hand back onto the reference, which the approach
+    misses by some mm; without it they are replayed unchanged, as in the paper. It is nothing for
+    mode none, which knows no path."""
     options: RetargetOptions = field(default_factory=RetargetOptions)
 
     def __post_init__(self) -> None:

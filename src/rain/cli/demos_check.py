@@ -36,7 +36,7 @@ def run_check(command: Check) -> int:
     """Print the differences by action type."""
     if command.workers < 1:
         raise RainError("--workers must be at least 1")
-    files, console = find_hdf5(command.files), Console()
+    files, console = find_hdf5(command.files), Console(emoji=False)
     checked: list[Checked] = []
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
