@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from rain.bench.displaced import DISTANCE, displace, remember_gripper
-from rain.bench.retargeting import PER_REFERENCE, RetargetTrials, plan_scenes, run_retarget_trials
+from rain.bench.retargeting import (
+    PER_REFERENCE,
+    RetargetResult,
+    RetargetTrials,
+    plan_scenes,
+    run_retarget_trials,
+)
 from rain.demos.annotate import annotate, trace
 from rain.types import RainError
 from rain.worlds.libero import LiberoWorld
@@ -63,7 +69,9 @@ def test_retargeting_reaches_what_the_recording_alone_does_not() -> None:
         suite="libero_object", types=("grasp",), trials=PER_REFERENCE, modes=("rrs", "none"),
         correct=True, workers=1,
     )  # fmt: skip
-    results = list(run_retarget_trials(trials))
+    *results, last = run_retarget_trials(trials)
+    assert all(isinstance(r, RetargetResult) for r in results)
+    assert list(run_retarget_trials(trials, {last})) == []
     assert len(results) == 2 * PER_REFERENCE
     won = {mode: sum(r.success for r in results if r.mode == mode) for mode in trials.modes}
     assert won["rrs"] > won["none"]

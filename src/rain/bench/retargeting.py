@@ -7,7 +7,7 @@ own aim is reached. Every mode is tried from the same starts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -87,9 +87,20 @@ class RetargetResult:
     success: bool
 
 
-def run_retarget_trials(trials: RetargetTrials) -> Iterator[RetargetResult]:
-    """Yield results as they come, scene by scene."""
-    yield from stream_jobs(_try_scene, plan_scenes(trials), trials.workers)
+@dataclass(frozen=True)
+class SceneDone:
+    """All of a scene's results have come."""
+
+    suite: str
+    task: int
+
+
+def run_retarget_trials(
+    trials: RetargetTrials, done: Collection[SceneDone] = ()
+) -> Iterator[RetargetResult | SceneDone]:
+    """Yield results as they come, and of each scene that it is done; leave out scenes ``done``."""
+    jobs = [job for job in plan_scenes(trials) if SceneDone(job[1], job[2]) not in done]
+    yield from stream_jobs(_try_scene, jobs, trials.workers)
 
 
 def plan_scenes(trials: RetargetTrials) -> list[tuple[RetargetTrials, str, int, dict[str, int]]]:
@@ -112,12 +123,13 @@ def plan_scenes(trials: RetargetTrials) -> list[tuple[RetargetTrials, str, int, 
 
 def _try_scene(
     trials: RetargetTrials, suite: str, task: int, counts: dict[str, int]
-) -> Iterator[RetargetResult]:
+) -> Iterator[RetargetResult | SceneDone]:
     world = LiberoWorld(suite, task)
     try:
         left = dict(counts)
         for number in range(REFERENCES):
             if not any(left.values()):
+                yield SceneDone(suite, task)
                 return
             seed = int(np.random.SeedSequence([trials.seed, task, number]).generate_state(1)[0])
             made = demonstrate(world, "protocol", seed, CALM)
@@ -129,8 +141,7 @@ def _try_scene(
                 if left.get(span.subtask.action_type, 0):
                     left[span.subtask.action_type] -= 1
                     yield from _try_reference(trials, world, made, seen, spans[: j + 1])
-        if any(left.values()):
-            raise RainError(f"{suite} {task}: {REFERENCES} demonstrations are too few references")
+        raise RainError(f"{suite} {task}: {REFERENCES} demonstrations are too few references")
     finally:
         world.close()
 

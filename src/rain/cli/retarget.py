@@ -18,6 +18,7 @@ from rain.bench.retargeting import (
     PER_REFERENCE,
     RetargetResult,
     RetargetTrials,
+    SceneDone,
     plan_scenes,
     run_retarget_trials,
 )
@@ -25,6 +26,7 @@ from rain.bench.scoring import wilson
 from rain.cli.progress import counting
 from rain.cli.retarget_candidates import Candidates, run_candidates
 from rain.cli.retarget_show import Show, run_show
+from rain.types import RainError
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Check(RetargetTrials):
     """Execute retargeted interactions in the simulator and count how often they work."""
 
     out: Path | None = None
-    """JSON lines, one for each execution."""
+    """JSON lines, one for each execution; the same command goes on after an interruption."""
 
 
 def main(args: list[str]) -> int:
@@ -49,22 +51,46 @@ def main(args: list[str]) -> int:
 
 
 def _check(command: Check) -> int:
-    console, results = Console(), list[RetargetResult]()
+    console, results, done = Console(), list[RetargetResult](), set[SceneDone]()
+    settings = json.loads(json.dumps(asdict(command) | {"out": None, "workers": None}))
+    if command.out is not None and command.out.exists():
+        results, done = _read(command.out, settings)
     references = sum(sum(counts.values()) for *_, counts in plan_scenes(command))
     with ExitStack() as stack:
         lines = stack.enter_context(command.out.open("w")) if command.out else None
-        bar = stack.enter_context(counting(console))
-        at = bar.add_task("executions", total=references * PER_REFERENCE * len(command.modes))
-        for result in run_retarget_trials(command):
-            results.append(result)
-            bar.advance(at)
+
+        def keep(line: dict[str, Any]) -> None:
             if lines is not None:
-                lines.write(json.dumps(asdict(result)) + "\n")
+                lines.write(json.dumps(line) + "\n")
                 lines.flush()
+
+        for line in (settings, *map(asdict, results), *map(asdict, done)):
+            keep(line)
+        bar = stack.enter_context(counting(console))
+        total = references * PER_REFERENCE * len(command.modes)
+        at = bar.add_task("executions", total=total, completed=len(results))
+        for item in run_retarget_trials(command, done):
+            keep(asdict(item))
+            if isinstance(item, RetargetResult):
+                results.append(item)
+                bar.advance(at)
     for kind in KINDS:
         console.print(_table(command, [r for r in results if r.kind == kind], kind))
     console.print(_table(command, results, "both"))
     return 0
+
+
+def _read(path: Path, settings: dict[str, Any]) -> tuple[list[RetargetResult], set[SceneDone]]:
+    """Results of the scenes that an interrupted check with the same settings had done."""
+    try:
+        first, *lines = map(json.loads, path.read_text().split("\n")[:-1])  # a cut line is left out
+        done = {SceneDone(**line) for line in lines if "mode" not in line}
+        results = [RetargetResult(**line) for line in lines if "mode" in line]
+    except (ValueError, TypeError) as error:
+        raise RainError(f"{path}: not results of rain retarget check: {error}") from error
+    if first != settings:
+        raise RainError(f"{path}: results of other settings; choose another --out, or remove it")
+    return [r for r in results if SceneDone(r.suite, r.task) in done], done
 
 
 def _table(command: RetargetTrials, results: Sequence[RetargetResult], kind: str) -> Table:
