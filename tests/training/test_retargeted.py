@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from demos_helpers import tiny_network
-from training_helpers import small
+from training_helpers import killed_at, small
 
 import rain.training.loop as loop
 import rain.training.trainer as trainer
@@ -182,26 +182,13 @@ def test_cached_features_are_those_of_the_frame(data):
     np.testing.assert_array_equal(batch.regions, regions)
 
 
-class Killed(BaseException):
-    pass
-
-
 def test_a_run_with_retargeting_is_saved_and_continues_bit_for_bit(data, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "draw_curves", lambda *paths: None)
     whole = small(data, tmp_path / "whole", retarget=HALF)
     assert train(whole).finished
     config = replace(whole, out=tmp_path / "run")
-    original = trainer.Trainer._step
-
-    def killed(self, stage, number, *rest):
-        if (stage, number) == (1, 3):
-            raise Killed
-        return original(self, stage, number, *rest)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer.Trainer, "_step", killed)
-        with pytest.raises(Killed):
-            train(config)
+    with killed_at(monkeypatch, (1, 3)):
+        train(config)
     assert train(config).finished
     nets = [load_checkpoint(c.out / "checkpoint").net.state_dict() for c in (whole, config)]
     assert all(torch.equal(value, nets[1][name]) for name, value in nets[0].items())

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_helpers import small
+from training_helpers import killed_at, small
 
 import rain.training.loop as loop
 import rain.training.trainer as trainer
@@ -103,25 +103,12 @@ def test_the_same_seed_gives_the_same_run_and_another_does_not(undisturbed, data
     )
 
 
-class Killed(BaseException):
-    pass
-
-
 @pytest.mark.parametrize("step", [(1, 0), (1, 1), (1, 5), (2, 0), (2, 3)])
 def test_a_killed_run_continues_bit_for_bit(undisturbed, data, tmp_path, monkeypatch, step):
     """Killed between saved states: some steps and log rows are done a second time."""
     config = small(data, tmp_path / "run")
-    original = trainer.Trainer._step
-
-    def killed(self, stage, number, *rest):
-        if (stage, number) == step:
-            raise Killed
-        return original(self, stage, number, *rest)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(trainer.Trainer, "_step", killed)
-        with pytest.raises(Killed):
-            train(config)
+    with killed_at(monkeypatch, step):
+        train(config)
     assert train(config).finished
     assert_equal_runs(undisturbed, config)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from demos_helpers import tiny_network
 
+import rain.training.trainer as trainer
 from rain.training.config import StageConfig, TrainConfig
 from rain.training.recipes import recipe
 
@@ -28,3 +32,23 @@ def small(data: Path, out: Path, **changes) -> TrainConfig:
         "threads": 1,
     }
     return replace(recipe("rain-nano"), **{**settings, **changes})
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL within a process."""
+
+
+@contextmanager
+def killed_at(monkeypatch: pytest.MonkeyPatch, step: tuple[int, int]) -> Iterator[None]:
+    """A run within is killed as it comes to ``step``, (stage, number)."""
+    original = trainer.Trainer._step
+
+    def killed(self, stage, number, *rest):
+        if (stage, number) == step:
+            raise Killed
+        return original(self, stage, number, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.Trainer, "_step", killed)
+        with pytest.raises(Killed):
+            yield

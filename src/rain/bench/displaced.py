@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rain.types import SubtaskSpan
 from rain.worlds.libero.experts.motion import rotation_about
 from rain.worlds.libero.experts.reach import Posture, Reach
+from rain.worlds.libero.experts.shapes import UP
 from rain.worlds.libero.loading import quaternion_product
 from rain.worlds.libero.world import LiberoWorld
 
@@ -56,7 +57,7 @@ def displace(
         distance = float(rng.uniform(*DISTANCE[kind]))
         point = middle + way / np.linalg.norm(way) * distance
         lean = rotation_about(rng.normal(size=3) * [1.0, 1.0, 0.0], rng.normal(0, LEAN))
-        turned = rotation_about(np.array([0.0, 0.0, 1.0]), rng.normal(0, TURN)) @ lean @ rotation
+        turned = rotation_about(UP, rng.normal(0, TURN)) @ lean @ rotation
         posture = reach.posture(point, turned, without=held)
         if posture is None or posture.touched:
             continue

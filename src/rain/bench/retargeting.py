@@ -26,6 +26,7 @@ from rain.retarget import (
 from rain.retarget.options import Mode
 from rain.types import ACTION_TYPES, RainError, SubtaskSpan
 from rain.worlds.libero.experts.demonstrate import Demonstration, ExpertConfig, demonstrate
+from rain.worlds.libero.experts.motion import rotation_vector
 from rain.worlds.libero.experts.reach import Reach
 from rain.worlds.libero.suites import SUITES, find_task, suite_tasks
 from rain.worlds.libero.world import LiberoWorld
@@ -223,7 +224,7 @@ class _Run:
 
     def _is_at(self, position: NDArray, rotation: NDArray) -> bool:
         here, turned = self.world.ee_pose()
-        turn = np.arccos(np.clip((np.trace(rotation @ turned.T) - 1) / 2, -1, 1))
+        turn = np.linalg.norm(rotation_vector(rotation @ turned.T))
         return bool(np.linalg.norm(position - here) < NEAR[0] and turn < NEAR[1])
 
     def _reached(self) -> bool:

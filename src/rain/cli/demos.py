@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 from rich.console import Console
@@ -15,6 +14,7 @@ from rain.cli.demos_import import Import, find_hdf5, run_import
 from rain.cli.demos_info import show
 from rain.cli.demos_view import Sheet, View, run_sheet, run_view
 from rain.cli.progress import counting
+from rain.cli.subcommands import run_subcommand
 from rain.demos.info import summarise
 from rain.demos.replay import ReplayConfig, process
 from rain.types import RainError
@@ -45,18 +45,18 @@ class Info:
 
 def main(args: list[str]) -> int:
     """Run ``rain demos SUBCOMMAND``."""
-    runs: dict[str, tuple[Any, Callable[[Any], int]]] = {
-        "process": (Process, _process),
-        "import": (Import, run_import),
-        "info": (Info, _info),
-        "check": (Check, run_check),
-        "view": (View, run_view),
-        "sheet": (Sheet, run_sheet),
-    }
-    command = tyro.extras.subcommand_cli_from_dict(
-        {name: kind for name, (kind, _) in runs.items()}, args=args, prog="rain demos"
+    return run_subcommand(
+        args,
+        "rain demos",
+        {
+            "process": (Process, _process),
+            "import": (Import, run_import),
+            "info": (Info, _info),
+            "check": (Check, run_check),
+            "view": (View, run_view),
+            "sheet": (Sheet, run_sheet),
+        },
     )
-    return next(run for kind, run in runs.values() if isinstance(command, kind))(command)
 
 
 def _info(config: Info) -> int:

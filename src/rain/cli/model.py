@@ -9,6 +9,7 @@ from typing import Annotated
 
 import tyro
 
+from rain.cli.subcommands import run_subcommand
 from rain.model import describe, load_checkpoint, preset
 from rain.model.checkpoint import save_checkpoint
 
@@ -35,10 +36,9 @@ class Export:
 
 def main(args: list[str]) -> int:
     """Run ``rain model SUBCOMMAND``."""
-    command = tyro.extras.subcommand_cli_from_dict(
-        {"describe": Describe, "export": Export}, args=args, prog="rain model"
+    return run_subcommand(
+        args, "rain model", {"describe": (Describe, _describe), "export": (Export, _export)}
     )
-    return _export(command) if isinstance(command, Export) else _describe(command)
 
 
 def _export(command: Export) -> int:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -26,6 +25,7 @@ from rain.bench.scoring import wilson
 from rain.cli.progress import counting
 from rain.cli.retarget_candidates import Candidates, run_candidates
 from rain.cli.retarget_show import Show, run_show
+from rain.cli.subcommands import run_subcommand
 from rain.types import RainError
 
 
@@ -39,15 +39,15 @@ class Check(RetargetTrials):
 
 def main(args: list[str]) -> int:
     """Run ``rain retarget SUBCOMMAND``."""
-    runs: dict[str, tuple[Any, Callable[[Any], int]]] = {
-        "check": (Check, _check),
-        "show": (Show, run_show),
-        "candidates": (Candidates, run_candidates),
-    }
-    command = tyro.extras.subcommand_cli_from_dict(
-        {name: kind for name, (kind, _) in runs.items()}, args=args, prog="rain retarget"
+    return run_subcommand(
+        args,
+        "rain retarget",
+        {
+            "check": (Check, _check),
+            "show": (Show, run_show),
+            "candidates": (Candidates, run_candidates),
+        },
     )
-    return next(run for kind, run in runs.values() if isinstance(command, kind))(command)
 
 
 def _check(command: Check) -> int:

@@ -9,7 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.types import RainError
-from rain.worlds.libero.experts.motion import FULLY_OPEN, HAND_HALF_WIDTH, down_at, yaw_of
+from rain.worlds.libero.experts.motion import (
+    FULLY_OPEN,
+    HAND_HALF_WIDTH,
+    down_at,
+    rotation_vector,
+    yaw_of,
+)
 from rain.worlds.libero.experts.reach import Reach
 from rain.worlds.libero.experts.shapes import UP, Box, object_box, overhang
 from rain.worlds.libero.world import LiberoWorld
@@ -122,7 +128,7 @@ class Grasp:
 
     def like(self, other: Grasp) -> bool:
         """Say whether the other takes the object at about the same spot, turned about the same."""
-        turn = np.arccos(np.clip((np.trace(self.pose @ other.pose.T) - 1) / 2, -1, 1))
+        turn = np.linalg.norm(rotation_vector(self.pose @ other.pose.T))
         return bool(np.linalg.norm(self.local - other.local) < ALIKE[0] and turn < ALIKE[1])
 
 

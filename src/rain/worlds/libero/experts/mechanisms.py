@@ -229,11 +229,9 @@ def _push_pose(reach: Reach, part: Mechanism, out: NDArray) -> tuple[NDArray, ND
                     offset = part.along * shift + out * 0.022
                     ways = (max(-part.value, 0.01), 0.0)
                     if not all(
-                        (found := reach.posture(
-                            there, pose, opening=0.0, without=part.contents
-                        )) and not found.touched
+                        reach.is_free(there, pose, opening=0.0, without=part.contents)
                         for there in _before_push(part.handle + offset, pose, out)
-                    ):  # fmt: skip
+                    ):
                         continue
                     postures = _along_the_way(
                         reach, part, pose, part.handle + offset, out, ways, 0.0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,6 +112,11 @@ class Reach:
         bodies = self._touched()
         names = frozenset(self.names.get(b, model.body(b).name) for b in bodies)
         return Posture(found, names, bodies, float(np.abs(found - now).max()))
+
+    def is_free(self, position: NDArray, rotation: NDArray, **given: Any) -> bool:
+        """Say whether the hand takes a pose with nothing in its way; ``given``: as ``posture``."""
+        posture = self.posture(position, rotation, **given)
+        return posture is not None and not posture.touched
 
     def _solve(self, position: NDArray, rotation: NDArray) -> bool:
         import mujoco

@@ -124,8 +124,7 @@ def _choose_spot(
         for turn in TURNS:
             around = rotation_about(UP, turn)
             there = np.array([*spot, place.centre[2] + below + 0.012]) + around @ offset * [1, 1, 0]
-            posture = reach.posture(there, around @ usual, without=[held])
-            if posture is not None and not posture.touched:
+            if reach.is_free(there, around @ usual, without=[held]):
                 return around @ usual, spot
     return usual, place.spots[0]
 

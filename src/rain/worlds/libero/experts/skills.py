@@ -155,14 +155,12 @@ class Skills:
                 points = _lowered(place, offset, bottom)
             else:
                 return True  # it is turned along the place first
-            return len(points) > 0 and all(self._free(name, p, grasp.pose) for p in points)
+            return len(points) > 0 and all(
+                self.reach.is_free(point, grasp.pose, without=[name], opening=0.06)
+                for point in points
+            )
 
         return suits
-
-    def _free(self, held: str, point: NDArray, pose: NDArray) -> bool:
-        """Say whether the hand reaches a point with nothing in its way but what it holds."""
-        posture = self.reach.posture(point, pose, without=[held], opening=0.06)
-        return posture is not None and not posture.touched
 
     def _reach_grasp(self, name: str, grasp: Grasp, pose: NDArray) -> Iterator[NDArray]:
         """Come down on the object; done within 5 mm sideways, 4 mm above and 7 mm below."""
