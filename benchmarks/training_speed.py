@@ -108,7 +108,7 @@ def samples_per_second(
     group = config.sampler.group
     objective: torch.nn.Module
     if stage == 1:
-        objective = Imitation(net, config.weights, config.draws, group)
+        objective = Imitation(net, config.weights, group)
     else:
         objective = ProgressEstimation(net, config.weights)
     chosen = dict(net.named_parameters())
@@ -140,7 +140,7 @@ def real_batches(config: TrainConfig, net: RainNet, stage: int, cached: bool) ->
         return lambda done, total: None
 
     data = load_data(config, dataset, net, None, (0, 1), lambda: None, quiet)
-    return (data if cached else replace(data, features=None)).batches(config, stage, (0, 1))
+    return (data if cached else replace(data, features=None)).batches(config, stage)
 
 
 def noise(config: TrainConfig, net: RainNet, cached: bool) -> MakeBatch:

@@ -175,7 +175,7 @@ def test_groups_never_mix_targets_and_have_their_share(data, made):
     retargeted = np.arange(len(both)) >= len(data.samples)
     options = SamplerOptions(group=4)
     weights = imitation_weights(both, options)
-    sampler = Sampler(both, weights, 400, options, 0, (0, 1), retargeted, 0.3)
+    sampler = Sampler(both, weights, 400, options, 0, retargeted, 0.3)
     drawn = np.concatenate([sampler.indices(step) for step in range(100)])
     groups = drawn.reshape(-1, 4)
     for values in (both.episode, both.span, both.target, both.action_type, retargeted):

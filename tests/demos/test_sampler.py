@@ -12,6 +12,7 @@ from rain.demos.packed import PackedPixels, pack
 from rain.demos.sampler import (
     Sampler,
     SamplerOptions,
+    check_batch,
     gather,
     imitation_weights,
     progress_weights,
@@ -36,9 +37,9 @@ def samples(data):
 DEFAULT = SamplerOptions()
 
 
-def sampler(samples, batch=16, options=DEFAULT, seed=0, share=(0, 1), weights=None):
+def sampler(samples, batch=16, options=DEFAULT, seed=0, weights=None):
     weights = np.ones(len(samples)) if weights is None else weights
-    return Sampler(samples, weights, batch, options, seed, share)
+    return Sampler(samples, weights, batch, options, seed)
 
 
 def test_a_batch_is_a_function_of_seed_and_step(samples):
@@ -52,10 +53,10 @@ def test_a_batch_is_a_function_of_seed_and_step(samples):
     assert (first.indices(8) != later).any()
 
 
-@pytest.mark.parametrize("world", [1, 2, 4])
-def test_processes_share_the_global_batch(samples, world):
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_parts_make_up_the_global_batch(samples, count):
     whole = sampler(samples).indices(5)
-    parts = [sampler(samples, share=(rank, world)).indices(5) for rank in range(world)]
+    parts = [sampler(samples).indices(5, (number, count)) for number in range(count)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
@@ -132,9 +133,9 @@ def test_progress_sees_completion_at_its_share_for_each_type(samples):
 
 
 @pytest.mark.parametrize(("batch", "world"), [(10, 1), (0, 1), (12, 2)])
-def test_batch_that_cannot_be_shared_is_an_error(samples, batch, world):
+def test_batch_that_cannot_be_shared_is_an_error(batch, world):
     with pytest.raises(RainError, match=f"batch {batch}"):
-        sampler(samples, batch, share=(0, world))
+        check_batch(batch, DEFAULT.group, world)
 
 
 def test_nothing_to_draw_is_an_error(samples):

@@ -5,7 +5,7 @@ import torch
 from model_helpers import encode, inputs, tiny_net
 from torch import Tensor
 
-from rain.model.flow import draw_noise, draw_tau, euler_sample, flow_matching_loss
+from rain.model.flow import draw_flow, draw_noise, euler_sample, flow_matching_loss
 
 
 class StraightNet:
@@ -38,7 +38,7 @@ def test_the_true_flow_has_no_loss_and_knows_the_final_waypoint() -> None:
         x["actions"],
         x["state"],
         x["action_type"],
-        draws=3,  # type: ignore
+        noise=draw_flow(4, 3),
     )
     assert losses.plan < 1e-6
     assert losses.action < 1e-6
@@ -55,7 +55,7 @@ def test_loss_is_the_mean_over_all_elements_of_plan_and_actions() -> None:
         x["plan"],
         x["actions"],
         x["state"],
-        x["action_type"],  # type: ignore
+        x["action_type"],
     )
     assert losses.plan.item() == pytest.approx(0.25, rel=1e-3)
     assert losses.action.item() == pytest.approx(1.0, rel=1e-3)
@@ -69,16 +69,33 @@ def test_loss_repeats_with_its_generator() -> None:
     def loss(seed: int) -> float:
         generator = torch.Generator().manual_seed(seed)
         arguments = (x["plan"], x["actions"], x["state"], x["action_type"])
-        return flow_matching_loss(net, phi, *arguments, draws=2, generator=generator).flow.item()
+        noise = draw_flow(len(phi), 2, generator)
+        return flow_matching_loss(net, phi, *arguments, noise=noise).flow.item()
 
     assert loss(1) == loss(1) != loss(2)
 
 
 def test_flow_times_are_uniform_and_one_draw_falls_into_each_stratum() -> None:
-    tau = draw_tau(4000, 4, None, "cpu")
+    tau = draw_flow(4000, 4).tau
     assert tau.mean().item() == pytest.approx(0.5, abs=0.02)
     assert tau.var().item() == pytest.approx(1 / 12, abs=0.01)
     assert (tau.view(4000, 4).mul(4).floor() == torch.arange(4.0)).all()
+
+
+def test_parts_of_a_draw_give_the_mean_of_its_loss() -> None:
+    """Processes and micro-batches cut one draw between them: equal parts, so losses average."""
+    net, x = tiny_net(), inputs(batch=4)
+    noise = draw_flow(4, 2, torch.Generator().manual_seed(0))
+
+    def loss(part: slice, drawn) -> float:
+        some = {name: value[part] for name, value in x.items()}
+        arguments = (some["plan"], some["actions"], some["state"], some["action_type"])
+        return flow_matching_loss(net, encode(net, some), *arguments, noise=drawn).flow.item()
+
+    whole = loss(slice(None), noise)
+    halves = [loss(slice(2 * i, 2 * i + 2), noise.part(i, 2)) for i in range(2)]
+    assert whole == pytest.approx(sum(halves) / 2, rel=1e-5)
+    assert whole != pytest.approx(loss(slice(None), draw_flow(4, 2)), rel=1e-3)
 
 
 def test_euler_follows_a_straight_flow_exactly() -> None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from model_helpers import TINY, encode, inputs, tiny_net
 from torch import Tensor, nn
 
-from rain.model import RainConfig, RainNet, flow_matching_loss
+from rain.model import RainConfig, RainNet, draw_flow, flow_matching_loss
 from rain.model.backbones import Frozen
 from rain.types import RainError
 
@@ -89,7 +89,7 @@ def test_every_switch_trains_a_step_of_both_stages(switches: dict[str, Any]) -> 
         return {name for name, p in net.named_parameters() if id(p) in chosen}
 
     arguments = (x["plan"], x["actions"], x["state"], x["action_type"])
-    first = step(1, flow_matching_loss(net, encode(net, x), *arguments, draws=2).flow)
+    first = step(1, flow_matching_loss(net, encode(net, x), *arguments).flow)
     shown = net.config.region_views or net.config.views
     hidden = [v for v, view in enumerate(net.config.views) if view not in shown]
     # What multiplies a region that is always empty has nothing to learn.
@@ -137,8 +137,8 @@ def test_bfloat16_autocast_trains_and_agrees() -> None:
     arguments = (x["plan"], x["actions"], x["state"], x["action_type"])
 
     def loss() -> Tensor:
-        generator = torch.Generator().manual_seed(0)
-        return flow_matching_loss(net, encode(net, x), *arguments, generator=generator).flow
+        noise = draw_flow(len(x["state"]), generator=torch.Generator().manual_seed(0))
+        return flow_matching_loss(net, encode(net, x), *arguments, noise=noise).flow
 
     exact = loss()
     with torch.autocast("cpu", torch.bfloat16):

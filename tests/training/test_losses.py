@@ -6,6 +6,7 @@ import pytest
 import torch
 from demos_helpers import tiny_network
 
+from rain.model.flow import draw_flow
 from rain.model.net import RainNet
 from rain.training.config import LossWeights
 from rain.training.losses import (
@@ -73,8 +74,8 @@ def test_imitation_weighs_its_parts():
     values = {**inputs(), "plan": torch.randn(4, 8, 3), "actions": torch.randn(4, 16, 7)}
 
     def losses(weights: LossWeights):
-        generator = torch.Generator().manual_seed(3)
-        return Imitation(net, weights, draws=2, group=4)(**values, generator=generator)
+        noise = draw_flow(4, 2, torch.Generator().manual_seed(3))
+        return Imitation(net, weights, group=4)(**values, noise=noise)
 
     found = losses(LossWeights(fm=2.0, cons=0.5))
     # x = [P; A] has 24 + 112 elements.
@@ -100,7 +101,7 @@ def test_every_switch_learns(switch):
     torch.manual_seed(0)
     net = RainNet(tiny_network(**switch))
     values = {**inputs(), "plan": torch.randn(4, 8, 3), "actions": torch.randn(4, 16, 7)}
-    found = Imitation(net, LossWeights(), draws=1, group=2)(**values)
+    found = Imitation(net, LossWeights(), group=2)(**values)
     found["loss"].backward()
     assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
     assert any(p.grad is not None and p.grad.any() for p in net.plandit.parameters())

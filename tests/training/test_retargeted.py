@@ -12,8 +12,8 @@ import torch
 from demos_helpers import tiny_network
 from training_helpers import killed_at, small
 
+import rain.training.journal as journal
 import rain.training.loop as loop
-import rain.training.trainer as trainer
 from rain.cli.train import parse
 from rain.demos.augment import augment
 from rain.demos.dataset import Dataset
@@ -82,7 +82,7 @@ def test_switched_off_the_batches_are_those_of_recorded_samples_alone(
     weights = (imitation_weights if stage == 1 else progress_weights)(samples, config.sampler)
     seed = int(np.random.SeedSequence([config.seed, stage]).generate_state(1)[0])
     sampler = Sampler(samples, weights, 8, config.sampler, seed)
-    make = loaded.batches(config, stage, (0, 1))
+    make = loaded.batches(config, stage)
     for step in (0, 5):
         plain = gather(samples, sampler.indices(step), loaded.pixels, None, sampler.group)
         assert_equal_batches(make(step), augment(plain, config.augment, seed, step))
@@ -125,7 +125,7 @@ def test_plans_end_at_the_later_interaction_also_in_normalised_units(data):
 @pytest.mark.parametrize("share", [0.2, 0.7])
 def test_a_sample_is_a_retargeted_one_with_the_set_probability(data, stage, share):
     config, loaded = load(data, retarget=RetargetConfig(share=share))
-    make = loaded.batches(config, stage, (0, 1))
+    make = loaded.batches(config, stage)
     drawn = np.concatenate([make(step).index for step in range(400)])
     found = (drawn >= len(loaded.train)).mean()
     groups = len(drawn) / config.sampler.group
@@ -139,24 +139,24 @@ def test_a_sample_is_a_retargeted_one_with_the_set_probability(data, stage, shar
 
 def test_processes_share_the_batches_of_one(data):
     config, loaded = load(data, retarget=HALF)
-    whole = loaded.batches(config, 1, (0, 1))(3)
-    parts = [loaded.batches(config, 1, (rank, 2))(3) for rank in range(2)]
+    whole = loaded.batches(config, 1)(3)
+    parts = [loaded.batches(config, 1)(3, (rank, 2)) for rank in range(2)]
     for name in ("index", "images", "regions", "actions", "plan"):
         both = np.concatenate([getattr(part, name) for part in parts])
         np.testing.assert_array_equal(both, getattr(whole, name))
-    again = load(data, retarget=HALF)[1].batches(config, 1, (0, 1))(3)
+    again = load(data, retarget=HALF)[1].batches(config, 1)(3)
     assert_equal_batches(whole, again)
 
 
 def test_a_bad_batch_names_the_frames_of_retargeted_samples_too(data):
     config, loaded = load(data, retarget=HALF)
-    batch = loaded.batches(config, 1, (0, 1))(0)
+    batch = loaded.batches(config, 1)(0)
     assert (batch.index >= len(loaded.train)).any()
     rows = np.concatenate([loaded.train, loaded.retargeted])[batch.index]
     episode, frame = loaded.samples.episode[rows], loaded.samples.frame[rows]
     regions = loaded.pixels.regions(episode, frame, loaded.samples.target[rows])
     np.testing.assert_array_equal(batch.regions, regions)
-    assert loaded.describe(batch) == [
+    assert loaded.describe(batch.index) == [
         f"{loaded.dataset.name(e)} frame {f}" for e, f in zip(episode, frame, strict=True)
     ]
 
@@ -173,7 +173,7 @@ class Patches(Frozen):
 def test_cached_features_are_those_of_the_frame(data):
     model = tiny_network(stem_region=False)
     config, loaded = load(data, RainNet(model, vision=Patches()), model=model, retarget=HALF)
-    batch = loaded.batches(config, 1, (0, 1))(1)
+    batch = loaded.batches(config, 1)(1)
     assert batch.images is None
     rows = np.concatenate([loaded.train, loaded.retargeted])[batch.index]
     episode, frame = loaded.samples.episode[rows], loaded.samples.frame[rows]
@@ -183,7 +183,7 @@ def test_cached_features_are_those_of_the_frame(data):
 
 
 def test_a_run_with_retargeting_is_saved_and_continues_bit_for_bit(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "draw_curves", lambda *paths: None)
+    monkeypatch.setattr(journal, "draw_curves", lambda *paths: None)
     whole = small(data, tmp_path / "whole", retarget=HALF)
     assert train(whole).finished
     config = replace(whole, out=tmp_path / "run")

@@ -8,10 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from demos_helpers import tiny_network
+from safetensors.torch import load_file, save_file
 
 import rain.training.trainer as trainer
 from rain.training.config import StageConfig, TrainConfig
+from rain.training.logs import read_rows
 from rain.training.recipes import recipe
 
 
@@ -30,8 +33,54 @@ def small(data: Path, out: Path, **changes) -> TrainConfig:
         "validation_samples": 16,
         "cache": data.parent / "cache",
         "threads": 1,
+        "tensorboard": False,
     }
     return replace(recipe("rain-nano"), **{**settings, **changes})
+
+
+def weights(config: TrainConfig) -> dict[str, torch.Tensor]:
+    """The weights of a run's checkpoint."""
+    return load_file(config.out / "checkpoint" / "model.safetensors")
+
+
+def assert_equal_runs(a: TrainConfig, b: TrainConfig) -> None:
+    """Two runs have the same weights, bit for bit, and the same rows in their logs."""
+    mine, theirs = weights(a), weights(b)
+    assert mine.keys() == theirs.keys()
+    for name in mine:
+        assert torch.equal(mine[name], theirs[name]), name
+    timing = {"seconds", "samples_per_second", "waiting_share", "memory_mb"}
+    for log in ("log.csv", "validation.csv"):
+        rows = [
+            [{k: v for k, v in row.items() if k not in timing} for row in read_rows(c.out / log)]
+            for c in (a, b)
+        ]
+        assert rows[0] == rows[1]
+
+
+@contextmanager
+def gradients_into(folder: Path) -> Iterator[None]:
+    """The first gradients of each stage of a run within land in FOLDER/STAGE.safetensors."""
+    make, stages = trainer.adamw, []
+    folder.mkdir(exist_ok=True)
+
+    def watched(parameters, decay):
+        optimiser = make(parameters, decay)
+        stages.append(len(stages) + 1)
+
+        def save(*_):
+            path = folder / f"{stages[-1]}.safetensors"
+            if not path.exists():
+                save_file({name: p.grad.clone() for name, p in parameters.items()}, path)
+
+        optimiser.register_step_pre_hook(save)
+        return optimiser
+
+    trainer.adamw = watched
+    try:
+        yield
+    finally:
+        trainer.adamw = make
 
 
 class Killed(BaseException):

@@ -37,10 +37,10 @@ class SamplerOptions:
 
 
 class Sampler:
-    """Draws global batches of groups by step, and a process's share of them.
+    """Draws global batches of groups by step, and parts of them for processes and micro-batches.
 
     samples: the training samples, subtasks contiguous. weights: float (n,), relative frequency of
-    each sample; 0 leaves it out. batch: global batch size, divisible by world · options.group.
+    each sample; 0 leaves it out. batch: global batch size, divisible by options.group.
     retargeted: bool (n,), which samples are retargeted ones; together they have ``retarget_share``
     in [0, 1) of all draws, whatever their number. Action types are balanced in both parts by
     themselves, so that the recorded ones stand to one another as they do without the others.
@@ -53,14 +53,11 @@ class Sampler:
         batch: int,
         options: SamplerOptions,
         seed: int,
-        share: tuple[int, int] = (0, 1),
         retargeted: NDArray[np.bool_] | None = None,
         retarget_share: float = 0.0,
     ) -> None:
-        rank, world = share
-        check_batch(batch, options.group, world)
+        check_batch(batch, options.group, 1)
         self.batch, self.group, self.seed = batch, options.group, seed
-        self.rank, self.world = rank, world
         weights, kinds = weights.astype(np.float64), samples.action_type
         if retargeted is not None and retargeted.any():
             weights = _mixed(kinds, weights, options.balance, retargeted, retarget_share)
@@ -74,8 +71,8 @@ class Sampler:
         self._group_weight = np.add.reduceat(weights, starts)
         self._cumulative = np.cumsum(self._group_weight)
 
-    def indices(self, step: int) -> NDArray[np.int64]:
-        """Sample numbers of this process at ``step``: int64 (batch / world,).
+    def indices(self, step: int, part: tuple[int, int] = (0, 1)) -> NDArray[np.int64]:
+        """Sample numbers of one of n equal parts (number, n) of a step: int64 (batch / n,).
 
         Groups of K stand side by side in time order, the last nearest to completion.
         """
@@ -86,7 +83,7 @@ class Sampler:
         # One draw in each of K strata of the subtask: spread over it and already in time order.
         strata = (np.arange(self.group) + rng.random((groups, self.group))) / self.group
         at = self._starts[chosen, None] + strata * self._group_weight[chosen, None]
-        drawn = np.searchsorted(self._ends, at, "right").reshape(self.world, -1)[self.rank]
+        drawn = np.searchsorted(self._ends, at, "right").reshape(part[1], -1)[part[0]]
         return np.minimum(drawn, len(self._ends) - 1)
 
 

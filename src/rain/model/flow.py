@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -51,13 +51,36 @@ def draw_noise(
     return plan.unflatten(1, (PLAN_POINTS, 3)), actions.unflatten(1, (HORIZON, ACTION_DIM))
 
 
-def draw_tau(
-    count: int, draws: int, generator: torch.Generator | None, device: torch.device | str
-) -> Tensor:
-    """Flow times (count·draws,), uniform in [0, 1]; a sample's draws are spread over strata."""
+class FlowDraws(NamedTuple):
+    """What eq. 3 draws for B samples, n times each, a sample's draws side by side.
+
+    plan (B·n, 8, 3) and actions (B·n, 16, 7): noise. tau (B·n,): flow times in [0, 1].
+    """
+
+    plan: Tensor
+    actions: Tensor
+    tau: Tensor
+
+    def part(self, index: int, count: int) -> FlowDraws:
+        """Return the ``index``-th of ``count`` equal parts: those of a process or a micro-batch."""
+        return FlowDraws(*(whole.chunk(count)[index] for whole in self))
+
+
+def draw_flow(
+    count: int,
+    draws: int = 1,
+    generator: torch.Generator | None = None,
+    device: torch.device | str = "cpu",
+) -> FlowDraws:
+    """Draw noise and flow times for ``count`` samples, ``draws`` times each.
+
+    Flow times are uniform; a sample's draws are spread over strata.
+    """
+    plan, actions = draw_noise(count * draws, generator, device)
     source = generator.device if generator is not None else "cpu"
     within = torch.rand(count, draws, generator=generator, device=source)
-    return ((torch.arange(draws, device=source) + within) / draws).flatten().to(device)
+    tau = ((torch.arange(draws, device=source) + within) / draws).flatten().to(device)
+    return FlowDraws(plan, actions, tau)
 
 
 def flow_matching_loss(
@@ -68,24 +91,25 @@ def flow_matching_loss(
     state: Tensor,
     action_type: Tensor,
     *,
-    draws: int = 1,
-    generator: torch.Generator | None = None,
+    noise: FlowDraws | None = None,
 ) -> FlowLosses:
-    """L_fm (eq. 3) with ``draws`` noises a sample; φ and its keys and values are shared.
+    """L_fm (eq. 3) over n draws a sample, by default one; φ and its keys and values are shared.
 
     phi (B, V·T, D), plan (B, 8, 3), actions (B, 16, 7), state (B, 7), all normalised;
     action_type (B,).
     """
     batch = len(state)
-    noise = draw_noise(batch * draws, generator, phi.device)
-    tau = draw_tau(batch, draws, generator, phi.device)
+    if noise is None:
+        noise = draw_flow(batch, device=phi.device)
+    tau = noise.tau
+    draws = len(tau) // batch
     clean = plan.repeat_interleave(draws, 0), actions.repeat_interleave(draws, 0)
     t = tau[:, None, None]
-    noisy = [t * x + (1 - t) * eps for x, eps in zip(clean, noise, strict=True)]
+    noisy = [t * x + (1 - t) * eps for x, eps in zip(clean, noise[:2], strict=True)]
     flows = net.velocity(noisy[0], noisy[1], tau, net.condition(phi), state, action_type)
     errors = [
         (v.float() - (x - eps)).square().mean()
-        for v, x, eps in zip(flows, clean, noise, strict=True)
+        for v, x, eps in zip(flows, clean, noise[:2], strict=True)
     ]
     if not net.config.plan_tokens:
         errors[0] = errors[0].new_zeros(())

@@ -26,7 +26,8 @@ class StageConfig:
     steps: int
     """Optimiser steps; 0 leaves the stage out."""
     batch: int
-    """Global batch size, over all processes; a multiple of processes × sampler.group."""
+    """Global batch size, over all processes and micro-batches; a multiple of processes ×
+    sampler.group."""
     lr: float
     """Base learning rate."""
     warmup: int
@@ -91,6 +92,9 @@ class TrainConfig:
     """Checkpoint folder to start from, with its normalisation."""
     draws: int = 4
     """Noise draws for each sample and step; the image part is computed once for all."""
+    micro_batch: int | None = None
+    """Most samples that a process takes through the network at once; what its part of a batch has
+    beyond that comes after, and gradients add up. By default all at once."""
     weights: LossWeights = field(default_factory=LossWeights)
     """Loss weights."""
     samples: SampleOptions = field(default_factory=SampleOptions)
@@ -111,6 +115,12 @@ class TrainConfig:
     """Decides initial weights, batches, noise and the held-out episodes."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """bf16 runs the network in mixed precision."""
+    compile: bool = False
+    """Compile the network with torch.compile: a minute more at the start, faster steps where the
+    network is large; needs a C++ compiler."""
+    explosion: float = 20.0
+    """Stop where the loss of a step is so many times its running mean, after the first 50 steps of
+    a stage; 0 never stops."""
     held_out: float = 0.05
     """Share of episodes kept for validation."""
     validation_samples: int = 256
@@ -121,8 +131,12 @@ class TrainConfig:
     """Steps between rows of log.csv."""
     checkpoint_every: int = 500
     """Steps between saved states and checkpoints."""
-    keep: int = 1
-    """Saved states to keep."""
+    keep: int = 2
+    """Saved states to keep; a damaged one is passed over for the one before it."""
+    tensorboard: bool = True
+    """Write the curves for TensorBoard too, under OUT/tensorboard."""
+    wandb: str | None = None
+    """Send the curves to this project at Weights & Biases; needs the extra wandb."""
     stop_after_minutes: float | None = None
     """Save and stop after so many minutes; the same command continues."""
     threads: int | None = None
@@ -134,6 +148,13 @@ class TrainConfig:
         for name in ("draws", "validate_every", "log_every", "checkpoint_every", "keep"):
             if getattr(self, name) < 1:
                 raise RainError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        if self.micro_batch is not None and self.micro_batch < self.sampler.group:
+            raise RainError(
+                f"micro_batch: expected at least one group of {self.sampler.group} samples "
+                f"(--sampler.group), got {self.micro_batch}"
+            )
+        if self.explosion and self.explosion <= 1:
+            raise RainError(f"explosion: expected 0 or more than 1, got {self.explosion}")
         if not 0 <= self.ema < 1:
             raise RainError(f"ema: expected a decay in [0, 1), got {self.ema}")
         if not 0 <= self.held_out < 1:
@@ -148,17 +169,25 @@ class TrainConfig:
 
         Where the data lies does not count; what it holds is compared by its fingerprint.
         """
+        return {k: v for k, v in self.to_dict().items() if k not in _INCIDENTAL}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every setting as JSON values."""
         values = {**asdict(self), "model": self.model.to_dict()}
-        for name in _INCIDENTAL:
-            del values[name]
         return json.loads(json.dumps(values, default=str))
 
 
 _INCIDENTAL = (
     "data",
     "out",
+    # Sums in another order round otherwise, as they do on another number of processes.
+    "micro_batch",
+    "compile",
+    "explosion",
     "checkpoint_every",
     "keep",
+    "tensorboard",
+    "wandb",
     "stop_after_minutes",
     "threads",
     "cache",

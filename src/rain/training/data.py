@@ -52,10 +52,11 @@ class TrainingData:
     pixels: PackedPixels
     features: FeatureCache | None
 
-    def batches(
-        self, config: TrainConfig, stage: int, share: tuple[int, int]
-    ) -> Callable[[int], Batch]:
-        """Return the function that makes this process's batch of a step."""
+    def batches(self, config: TrainConfig, stage: int) -> Callable[[int, tuple[int, int]], Batch]:
+        """Return the function of (step, part) that makes one of n equal parts of a step's batch.
+
+        part: (number, n); a batch is the same however it is cut.
+        """
         weigh = imitation_weights if stage == 1 else progress_weights
         # Each part by itself: shares within the recorded samples are what they are without others.
         parts = [self.scaled.take(numbers) for numbers in (self.train, self.retargeted)]
@@ -68,15 +69,14 @@ class TrainingData:
             config.stage(stage).batch,
             config.sampler,
             seed,
-            share,
             np.arange(len(samples)) >= len(self.train),
             config.retarget.share,
         )
 
-        def make(step: int) -> Batch:
-            index = sampler.indices(step)
+        def make(step: int, part: tuple[int, int] = (0, 1)) -> Batch:
+            index = sampler.indices(step, part)
             batch = gather(samples, index, self.pixels, self.features, sampler.group)
-            return augment(batch, config.augment, seed, step, share)
+            return augment(batch, config.augment, seed, step, part)
 
         return make
 
@@ -89,9 +89,9 @@ class TrainingData:
         """Collect held-out samples, unvaried."""
         return gather(self.scaled, index, self.pixels, self.features)
 
-    def describe(self, batch: Batch) -> list[str]:
-        """Name the frames of a training batch, ``FILE frame N``."""
-        numbers = self._drawn[batch.index]
+    def describe(self, index: NDArray[np.int64]) -> list[str]:
+        """Name the frames of a training batch by its sample numbers, ``FILE frame N``."""
+        numbers = self._drawn[index]
         return [
             f"{self.dataset.name(self.samples.episode[i])} frame {self.samples.frame[i]}"
             for i in numbers

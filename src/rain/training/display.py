@@ -61,12 +61,15 @@ class Display:
         """Show a stage that has done some steps."""
         self._task = self._progress.add_task(f"stage {stage}", completed=done, total=total, note="")
 
-    def advance(self, loss: float, samples: int, rate: float) -> None:
-        """Show one more step."""
+    def advance(self, loss: float, lr: float, rate: float, memory_mb: float) -> None:
+        """Show one more step; rate: samples a second."""
         if self._task is not None:
-            self._progress.update(
-                self._task, advance=1, note=f"loss {loss:.4f} · {rate:.0f} samples/s"
-            )
+            note = f"loss {loss:.4f} · lr {lr:.1e} · {rate:.0f} samples/s · {memory_mb:.0f} MB"
+            self._progress.update(self._task, advance=1, note=note)
+
+    def warn(self, text: str) -> None:
+        """Print a line that stays."""
+        self._console.print(f"rain: warning: {text}", highlight=False, markup=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Show what the stage is doing besides stepping."""

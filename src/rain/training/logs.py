@@ -26,6 +26,7 @@ TRAIN_COLUMNS = (
     "grad_norm",
     "samples_per_second",
     "waiting_share",
+    "memory_mb",
 )
 VALIDATION_COLUMNS = (
     "stage",

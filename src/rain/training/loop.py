@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 
 from rain.demos.dataset import Dataset
@@ -36,8 +38,8 @@ def train(config: TrainConfig) -> TrainResult:
         if stage.steps > 0:
             check_batch(stage.batch, config.sampler.group, accelerator.num_processes)
     fingerprint = dataset.fingerprint()
+    folder.check(fingerprint)
     with machine.stop_signals() as stop, Display(accelerator.is_main_process) as display:
-        folder.check(fingerprint)
         net, normaliser = _network(config)
         net.to(accelerator.device)
         data = load_data(
@@ -49,9 +51,8 @@ def train(config: TrainConfig) -> TrainResult:
             accelerator.wait_for_everyone,
             display.work,
         )
-        if accelerator.is_main_process:
-            folder.claim(fingerprint)
-        return Trainer(config, accelerator, folder, net, data, display, stop).run()
+        with folder.held(fingerprint) if accelerator.is_main_process else contextlib.nullcontext():
+            return Trainer(config, accelerator, folder, net, data, display, stop).run()
 
 
 def _network(config: TrainConfig) -> tuple[RainNet, Normaliser | None]:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rain.model.flow import flow_matching_loss
+from rain.model.flow import FlowDraws, flow_matching_loss
 from rain.model.net import RainNet
 from rain.training.config import LossWeights
 
@@ -41,9 +41,9 @@ def progress_losses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Te
 class Imitation(nn.Module):
     """Stage 1: L_PlanDiT = λ_fm L_fm + λ_cons L_cons."""
 
-    def __init__(self, net: RainNet, weights: LossWeights, draws: int, group: int) -> None:
+    def __init__(self, net: RainNet, weights: LossWeights, group: int) -> None:
         super().__init__()
-        self.net, self.weights, self.draws, self.group = net, weights, draws, group
+        self.net, self.weights, self.group = net, weights, group
         # Without plan tokens there is no waypoint to be consistent about.
         self.consistent = weights.cons > 0 and net.config.plan_tokens and group > 1
 
@@ -57,20 +57,11 @@ class Imitation(nn.Module):
         action_type: Tensor,
         actions: Tensor,
         plan: Tensor,
-        generator: torch.Generator | None = None,
+        noise: FlowDraws | None = None,
     ) -> dict[str, Tensor]:
         """Return ``loss`` and its parts."""
         phi = encode(self.net, images, features, regions)
-        flow = flow_matching_loss(
-            self.net,
-            phi,
-            plan,
-            actions,
-            state,
-            action_type,
-            draws=self.draws,
-            generator=generator,
-        )
+        flow = flow_matching_loss(self.net, phi, plan, actions, state, action_type, noise=noise)
         parts = {"flow": flow.flow, "flow_plan": flow.plan, "flow_action": flow.action}
         loss = self.weights.fm * flow.flow
         if self.consistent:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -43,6 +45,14 @@ def share(accelerator: Accelerator) -> tuple[int, int]:
     return accelerator.process_index, accelerator.num_processes
 
 
+def memory_mb(accelerator: Accelerator) -> float:
+    """Most memory used so far, MB: of the accelerator where there is one, else of this process."""
+    if accelerator.device.type == "cuda":
+        return torch.cuda.max_memory_allocated(accelerator.device) / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+
+
 def mean(accelerator: Accelerator, values: Mapping[str, float]) -> dict[str, float]:
     """Average numbers over all processes; every process must call it."""
     if accelerator.num_processes == 1 or not values:
@@ -50,11 +60,6 @@ def mean(accelerator: Accelerator, values: Mapping[str, float]) -> dict[str, flo
     tensor = torch.tensor(list(values.values()), dtype=torch.float64)
     tensor = accelerator.reduce(tensor.to(accelerator.device), reduction="mean")
     return dict(zip(values, tensor.tolist(), strict=True))
-
-
-def anyone(accelerator: Accelerator, flag: bool) -> bool:
-    """Say whether any process raised its flag; every process must call it."""
-    return mean(accelerator, {"flag": float(flag)})["flag"] > 0
 
 
 @contextmanager

@@ -29,6 +29,8 @@ def _paper(preset: str) -> TrainConfig:
         stage1=StageConfig(steps=100_000, batch=1024, lr=1e-4, warmup=2_000),
         # The paper does not say how long the head is trained; it is small and learns fast.
         stage2=StageConfig(steps=10_000, batch=1024, lr=1e-4, warmup=500),
+        # Of activations for more there is no room on smaller accelerators.
+        micro_batch=64,
         draws=1,
         # RRS as in the paper, which does not say how many of its samples are retargeted.
         retarget=RetargetConfig(share=0.5),

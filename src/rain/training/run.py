@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ class RunFolder:
         self.curves = self.path / "curves.png"
         self.states = self.path / "state"
         self.checkpoint = self.path / "checkpoint"
+        self.best = self.path / "best"
 
     def check(self, fingerprint: str) -> None:
         """Raise RainError where another run lies here; fingerprint: of the dataset's content."""
@@ -46,17 +49,28 @@ class RunFolder:
                 "(and --init to start from its checkpoint)"
             )
 
-    def claim(self, fingerprint: str) -> None:
-        """Write down what this run is, once all else is known to fit."""
-        if self.settings.exists():
-            return
+    @contextlib.contextmanager
+    def held(self, fingerprint: str) -> Iterator[None]:
+        """Take the folder for this run, now that all else is known to fit; no other may work in it.
+
+        Raises RainError where another does.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        values = {
-            "config": self.config.identity(),
-            "dataset": fingerprint,
-            "data": [str(path) for path in self.config.data],
-        }
-        _write(self.settings, json.dumps(values, indent=1))
+        with (self.path / ".lock").open("w") as lock:
+            try:
+                # The system lets go of it however this process ends.
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RainError(f"{self.path}: another run is at work here") from None
+            self.check(fingerprint)
+            if not self.settings.exists():
+                values = {
+                    "config": self.config.identity(),
+                    "dataset": fingerprint,
+                    "settings": self.config.to_dict(),
+                }
+                _write(self.settings, json.dumps(values, indent=1))
+            yield
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -67,9 +81,9 @@ class RunFolder:
             ) from None
 
     def save_checkpoint(
-        self, net: RainNet, data: TrainingData, progress: Mapping[str, Any]
+        self, folder: Path, net: RainNet, data: TrainingData, progress: Mapping[str, Any]
     ) -> Path:
-        """Refresh OUT/checkpoint with the network's present weights."""
+        """Save the network's present weights in ``folder``: OUT/checkpoint or OUT/best."""
         extra = {
             "preset": self.config.preset,
             "tracks": list(data.dataset.tracks),
@@ -80,14 +94,15 @@ class RunFolder:
             "training": self.config.identity(),
             **progress,
         }
-        return save_checkpoint(
-            self.checkpoint, net, data.normaliser, data.dataset.conventions, extra
-        )
+        return save_checkpoint(folder, net, data.normaliser, data.dataset.conventions, extra)
 
-    def report_bad_batch(self, frames: list[str], what: str, stage: int, step: int) -> RainError:
-        """Write down a batch that gave no finite loss or gradient; returns the error to raise."""
+    def report_bad_batch(
+        self, frames: list[str], what: str, stage: int, step: int, write: bool
+    ) -> RainError:
+        """Write down a batch that broke the run, in one process; returns the error to raise."""
         path = self.path / "bad_batch.json"
-        _write(path, json.dumps({"stage": stage, "step": step, "what": what, "frames": frames}))
+        if write:
+            _write(path, json.dumps({"stage": stage, "step": step, "what": what, "frames": frames}))
         return RainError(
             f"stage {stage} step {step}: {what}; the batch ({len(frames)} frames, the first "
             f"{frames[0]}) is listed in {path}; lower the learning rate or check these frames"

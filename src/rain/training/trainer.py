@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,17 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
 from torch import nn
 
 from rain.demos.sampler import Batch
 from rain.model.net import RainNet
 from rain.training import machine
 from rain.training.config import TrainConfig
-from rain.training.data import TrainingData, tensors
+from rain.training.data import TrainingData
 from rain.training.display import Display
-from rain.training.logs import TRAIN_COLUMNS, VALIDATION_COLUMNS, CsvLog, Meter, draw_curves
+from rain.training.journal import Journal
+from rain.training.logs import Meter
 from rain.training.losses import Imitation, ProgressEstimation
 from rain.training.optim import Average, adamw, learning_rate, set_learning_rate
 from rain.training.prefetch import Prefetch
@@ -33,7 +36,14 @@ from rain.training.state import (
     restore_weights,
     save_state,
 )
+from rain.training.update import NotFiniteError, Update, micro_batches
 from rain.training.validate import choose, validate
+from rain.types import RainError
+
+_SETTLED = 50
+"""Steps of a stage before its loss is compared with its running mean."""
+_RUNNING = 0.02
+"""Weight of a step in that mean."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +82,23 @@ class Trainer:
 
     def run(self) -> TrainResult:
         """Go through what is left of both stages."""
-        saved = load_state(self.folder.states)
+        saved = load_state(self.folder.states, self.display.warn)
         position = Position(1, 0) if saved is None else saved.position
         if saved is not None:
             restore_weights(saved, self.weights)
         self.earlier = position.seconds
         if self.main:
-            where = (position.stage, position.step)
-            self.log = CsvLog(self.folder.log, TRAIN_COLUMNS, *where)
-            self.validation = CsvLog(self.folder.validation, VALIDATION_COLUMNS, *where)
+            self.journal = Journal(self.config, self.folder, position)
+        try:
+            position, finished = self._stages(position, saved)
+        finally:
+            if self.main:
+                self.journal.close()
+        return TrainResult(
+            self.folder.checkpoint, finished, position.stage, position.step, self._seconds()
+        )
+
+    def _stages(self, position: Position, saved: SavedState | None) -> tuple[Position, bool]:
         finished = True
         for stage in (1, 2):
             if stage < position.stage or not finished:
@@ -88,9 +106,7 @@ class Trainer:
             if stage > position.stage:
                 position, saved = Position(stage, 0), None
             position, finished = self._stage(position, saved)
-        return TrainResult(
-            self.folder.checkpoint, finished, position.stage, position.step, self._seconds()
-        )
+        return position, finished
 
     def _seconds(self) -> float:
         return self.earlier + time.monotonic() - self.began
@@ -113,6 +129,8 @@ class Trainer:
                     self.average.values[name].copy_(value)
         objective = self._objective(stage)
         if self.config.stage(stage).steps > 0:
+            if self.config.compile:
+                objective.compile()
             objective, prepared = self.accelerator.prepare(objective, optimiser)
             position, done = self._steps(position, objective, prepared, optimiser)
             self.accelerator.free_memory()
@@ -130,7 +148,7 @@ class Trainer:
     def _objective(self, stage: int) -> nn.Module:
         config = self.config
         if stage == 1:
-            return Imitation(self.net, config.weights, config.draws, config.sampler.group)
+            return Imitation(self.net, config.weights, config.sampler.group)
         return ProgressEstimation(self.net, config.weights)
 
     def _steps(
@@ -142,24 +160,30 @@ class Trainer:
     ) -> tuple[Position, bool]:
         config, stage = self.config, position.stage
         plan = config.stage(stage)
-        rank, world = machine.share(self.accelerator)
+        share = plan.batch // self.accelerator.num_processes
+        parts = micro_batches(share, config.sampler.group, config.micro_batch)
+        self.update = Update(
+            config, stage, self.accelerator, objective, prepared, self.stages[stage], parts
+        )
         meter = Meter(dict(position.meter))
-        make = self.data.batches(config, stage, (rank, world))
+        make = self.data.batches(config, stage)
         self.net.train()
         self.display.begin(stage, position.step, plan.steps)
-        with Prefetch(make, range(position.step, plan.steps)) as batches:
+        numbers = range(position.step * parts, plan.steps * parts)
+        update = self.update
+        with Prefetch(lambda n: make(n // parts, update.part(n % parts)), numbers) as batches:
+            source = iter(batches)
             before = time.monotonic()
-            for step, batch in batches:
-                waited = time.monotonic() - before
+            for step in range(position.step, plan.steps):
                 set_learning_rate(optimiser, learning_rate(plan, step))
-                values = self._step(stage, step, batch, objective, prepared, (rank, world))
+                values, waited = self._step(stage, step, source)
                 if self.average is not None:
                     self.average.update(step)
                 now = time.monotonic()
                 meter.add({**values, "_seconds": now - before, "_waiting": waited})
-                position = Position(stage, step + 1, self._seconds())
-                self.display.advance(values["loss"], plan.batch, meter.rate(plan.batch))
-                stopping = self._stopping()
+                stopping, usual = self._agree(position, values["loss"])
+                position = Position(stage, step + 1, self._seconds(), usual)
+                self._show(position, values["loss"], meter)
                 self._after_step(position, meter, optimiser, stopping)
                 if stopping and step + 1 < plan.steps:
                     return position, False
@@ -167,40 +191,42 @@ class Trainer:
         return position, True
 
     def _step(
-        self,
-        stage: int,
-        step: int,
-        batch: Batch,
-        objective: nn.Module,
-        prepared: Any,
-        share: tuple[int, int],
-    ) -> dict[str, float]:
-        """One optimiser step; returns the losses and the gradient's norm."""
-        inputs = tensors(batch, self.accelerator.device)
-        if stage == 1:
-            seeds = np.random.SeedSequence([self.config.seed, stage, step, share[0]])
-            generator = torch.Generator().manual_seed(int(seeds.generate_state(1)[0]))
-            inputs |= {"generator": generator}
-            del inputs["progress"]
-        else:
-            del inputs["actions"], inputs["plan"]
-        losses = objective(**inputs)
-        prepared.zero_grad()
-        self.accelerator.backward(losses["loss"])
-        clip = self.config.clip
-        norm = float(self.accelerator.clip_grad_norm_(self.stages[stage], clip))
-        # Gradients are averaged over processes, so all of them see a bad norm and stop together.
-        if not math.isfinite(norm):
-            loss = float(losses["loss"].detach())
-            what = f"the loss is {loss}, the gradient's norm {norm}"
-            raise self.folder.report_bad_batch(self.data.describe(batch), what, stage, step)
-        prepared.step()
-        return {**{k: float(v.detach()) for k, v in losses.items()}, "grad_norm": norm}
+        self, stage: int, step: int, batches: Iterator[tuple[int, Batch]]
+    ) -> tuple[dict[str, float], float]:
+        """One optimiser step; returns the losses with the gradient's norm, and seconds waited."""
+        try:
+            result = self.update.step(step, batches)
+        except NotFiniteError as error:
+            raise self._bad_batch(error.what, error.frames, stage, step) from None
+        return result.losses, result.waited
 
-    def _stopping(self) -> bool:
+    def _bad_batch(self, what: str, frames: NDArray[np.int64], stage: int, step: int) -> RainError:
+        names = self.data.describe(frames)
+        return self.folder.report_bad_batch(names, what, stage, step, self.main)
+
+    def _agree(self, before: Position, loss: float) -> tuple[bool, float]:
+        """Agree with the other processes on whether to stop, and on the running mean of the loss.
+
+        RainError, in all of them, where the loss has exploded.
+        """
         limit = self.config.stop_after_minutes
         over = limit is not None and time.monotonic() - self.began > 60 * limit
-        return machine.anyone(self.accelerator, over or self.stop.is_set())
+        found = machine.mean(
+            self.accelerator, {"stop": float(over or self.stop.is_set()), "loss": loss}
+        )
+        usual, loss = before.usual or found["loss"], found["loss"]
+        most = self.config.explosion * usual
+        if self.config.explosion and before.step >= _SETTLED and loss > most:
+            what = f"the loss is {loss:.4g}, more than --explosion {self.config.explosion:g} times "
+            what += f"its running mean {usual:.4g}"
+            frames = self.update.whole(self.update.frames)
+            raise self._bad_batch(what, frames, before.stage, before.step)
+        return found["stop"] > 0, usual + _RUNNING * (loss - usual)
+
+    def _show(self, position: Position, loss: float, meter: Meter) -> None:
+        plan = self.config.stage(position.stage)
+        rate, lr = meter.rate(plan.batch), learning_rate(plan, position.step - 1)
+        self.display.advance(loss, lr, rate, machine.memory_mb(self.accelerator))
 
     def _after_step(
         self,
@@ -239,35 +265,37 @@ class Trainer:
         waiting, seconds = means.pop("_waiting"), means.pop("_seconds")
         meter.sums.clear()
         if self.main:
-            self.log.append(
-                {
-                    **means,
-                    "stage": position.stage,
-                    "step": position.step,
-                    "seconds": round(position.seconds, 1),
-                    "lr": learning_rate(plan, position.step - 1),
-                    "samples_per_second": plan.batch / seconds,
-                    "waiting_share": waiting / seconds,
-                }
-            )
+            row = {
+                **means,
+                "stage": position.stage,
+                "step": position.step,
+                "seconds": round(position.seconds, 1),
+                "lr": learning_rate(plan, position.step - 1),
+                "samples_per_second": plan.batch / seconds,
+                "waiting_share": waiting / seconds,
+                "memory_mb": machine.memory_mb(self.accelerator),
+            }
+            self.journal.log("train", row)
 
     def _validate(self, position: Position) -> None:
         if not self.main or len(self.held) == 0:
             return
         self.display.note("validating")
         stage = position.stage
-        if self.average is None:
+        with self._averaged():
             found = validate(self.net, self.data, self.held, stage, self.accelerator.device)
-        else:
-            with self.average.applied():
-                found = validate(self.net, self.data, self.held, stage, self.accelerator.device)
-        self.validation.append({**found, "stage": stage, "step": position.step})
+        self.journal.log("validation", {**found, "stage": stage, "step": position.step})
         self.display.validated(stage, position.step, found)
+        if self.journal.best_yet(stage):
+            self._save(self.folder.best, position, finished=False)
 
     def _checkpoint(self, position: Position, finished: bool) -> None:
         """Save the averaged weights as OUT/checkpoint, and the curves beside it."""
-        if not self.main:
-            return
+        if self.main:
+            self._save(self.folder.checkpoint, position, finished)
+            self.journal.draw()
+
+    def _save(self, folder: Path, position: Position, finished: bool) -> None:
         progress = {
             "stage": position.stage,
             "step": position.step,
@@ -275,9 +303,9 @@ class Trainer:
             "processes": self.accelerator.num_processes,
             "finished": finished,
         }
-        if self.average is None:
-            self.folder.save_checkpoint(self.net, self.data, progress)
-        else:
-            with self.average.applied():
-                self.folder.save_checkpoint(self.net, self.data, progress)
-        draw_curves(self.folder.log, self.folder.validation, self.folder.curves)
+        with self._averaged():
+            self.folder.save_checkpoint(folder, self.net, self.data, progress)
+
+    def _averaged(self) -> contextlib.AbstractContextManager[None]:
+        """The averaged weights stand in the network within the block."""
+        return contextlib.nullcontext() if self.average is None else self.average.applied()

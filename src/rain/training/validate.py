@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,6 +18,18 @@ THRESHOLD = 0.7
 """Completion probability at which a rollout moves on (paper, section 4)."""
 
 _CHUNK = 64
+
+
+def shortfall(row: Mapping[str, float | int | str]) -> float:
+    """Say by one number how far a validation is from perfect; OUT/best has the least.
+
+    Stage 1: the actions' error, since actions are what a robot executes. Stage 2: frames whose
+    completion is told wrongly. Infinite where the row does not say.
+    """
+    value = row.get("action_error" if int(row["stage"]) == 1 else "progress_accuracy", "")
+    if value == "":
+        return math.inf
+    return float(value) if int(row["stage"]) == 1 else 1 - float(value)
 
 
 def choose(data: TrainingData, count: int) -> NDArray[np.int64]:
