@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from model_helpers import CONVENTIONS, encode, inputs, tiny_net
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
+import rain.model.checkpoint as checkpoint
 from rain.model import Normaliser, load_checkpoint, save_checkpoint
 from rain.types import RainError
 
@@ -59,11 +60,15 @@ def test_saving_again_replaces_and_leaves_nothing_behind(
     assert load_checkpoint(folder).extra == {}
 
 
-def edit(folder: Path, change: Callable[[dict], object]) -> None:
-    path = folder / "config.json"
+def edit(folder: Path, change: Callable[[dict], object], together: bool = False) -> None:
+    """Change config.json; ``together``: as if weights and JSON had been written so."""
+    path, weights = folder / "config.json", folder / "model.safetensors"
     meta = json.loads(path.read_text())
     change(meta)
     path.write_text(json.dumps(meta))
+    if together and {"config", "normalisation", "conventions"} <= set(meta):
+        digest = checkpoint._digest(meta)
+        save_file(load_file(weights), weights, metadata={"format": "pt", "rain": digest})
 
 
 @pytest.mark.parametrize(
@@ -87,7 +92,7 @@ def edit(folder: Path, change: Callable[[dict], object]) -> None:
 def test_a_config_that_lacks_or_contradicts_is_an_error(
     folder: Path, change: Callable[[dict], object], message: str
 ) -> None:
-    edit(folder, change)
+    edit(folder, change, together=message != "not written together")
     with pytest.raises(RainError, match=message):
         load_checkpoint(folder)
 

@@ -3,6 +3,10 @@
 The JSON holds everything that the weights alone do not say: format, configuration,
 normalisation, conventions and free notes. Frozen backbones are not stored. Loading a checkpoint
 without its statistics, or with weights that do not fit, is an error.
+
+A checkpoint stays readable: a new field of ``RainConfig`` has the default that older networks
+have, and a change of names or meaning raises ``FORMAT_VERSION`` with a step in ``_UPGRADES`` that
+lifts the version before it. What cannot be read says which version of rain made it.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +35,10 @@ FORMAT = "rain-checkpoint"
 FORMAT_VERSION = 1
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+
+Tensors = dict[str, Tensor]
+_UPGRADES: dict[int, Callable[[dict[str, Any], Tensors], Tensors]] = {}
+"""By format version: changes the JSON to the next version in place and returns its tensors."""
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -75,15 +84,21 @@ def save_checkpoint(
         for name, tensor in _stored(net).items()
     }
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    # The weights carry a digest of the JSON's binding part, so that an interrupted overwrite
-    # (new weights beside old statistics) is noticed.
-    partial = folder / f"{WEIGHTS}.partial"
-    save_file(tensors, partial, metadata={"format": "pt", "rain": _digest(meta)})
-    os.replace(partial, folder / WEIGHTS)
-    partial = folder / f"{CONFIG}.partial"
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, folder / CONFIG)
+    weights, config = (folder / f"{name}.partial" for name in (WEIGHTS, CONFIG))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # The weights carry a digest of the JSON's binding part, so that an interrupted overwrite
+        # (new weights beside old statistics) is noticed.
+        save_file(tensors, weights, metadata={"format": "pt", "rain": _digest(meta)})
+        config.write_text(text, encoding="utf-8")
+        os.replace(weights, folder / WEIGHTS)
+        os.replace(config, folder / CONFIG)
+    except (OSError, SafetensorError) as error:
+        for partial in (weights, config):
+            partial.unlink(missing_ok=True)
+        raise RainError(
+            f"{folder}: the checkpoint cannot be written ({error}); what was there before stays"
+        ) from error
     return folder
 
 
@@ -100,23 +115,47 @@ def load_checkpoint(
     """
     folder = Path(folder)
     meta = _read_meta(folder)
-    for key in ("config", "normalisation", "conventions"):
-        if not isinstance(meta.get(key), dict):
-            raise RainError(f"{folder / CONFIG}: {key} is missing; save the checkpoint again")
-    normaliser = Normaliser.from_dict(meta["normalisation"])
-    config = RainConfig.from_dict(meta["config"])
     try:
-        conventions = Conventions(**meta["conventions"])
-    except TypeError as error:
-        raise RainError(f"{folder / CONFIG}: conventions: {error}") from error
-    _check_views(config, conventions)
-    tensors = _read_weights(folder / WEIGHTS, _digest(meta))
-    net = RainNet(config, vision=vision, text_encoder=False)
-    load_weights(net, tensors, str(folder / WEIGHTS))
+        for key in ("config", "normalisation", "conventions"):
+            if not isinstance(meta.get(key), dict):
+                raise RainError(f"{folder / CONFIG}: {key} is missing; save the checkpoint again")
+        tensors = _upgraded(meta, _read_weights(folder / WEIGHTS, _digest(meta)))
+        normaliser = Normaliser.from_dict(meta["normalisation"])
+        config = RainConfig.from_dict(meta["config"])
+        conventions = _conventions(meta["conventions"], folder / CONFIG)
+        _check_views(config, conventions)
+        net = RainNet(config, vision=vision, text_encoder=False)
+        load_weights(net, tensors, str(folder / WEIGHTS))
+    except RainError as error:
+        if meta.get("code") == __version__:
+            raise
+        raise RainError(f"{error} ({_made_by(meta)})") from error
     return Checkpoint(net.to(device).eval(), normaliser, conventions, meta.get("extra", {}))
 
 
-def load_weights(net: RainNet, tensors: dict[str, Tensor], source: str) -> None:
+def _made_by(meta: dict[str, Any]) -> str:
+    made = meta.get("code", "an unknown version")
+    return (
+        f"the checkpoint was made by rain {made}, this is rain {__version__}; "
+        f'pip install "rain-robotics=={made}" reads it'
+    )
+
+
+def _upgraded(meta: dict[str, Any], tensors: Tensors) -> Tensors:
+    """Lift a checkpoint of an earlier format to the present one."""
+    for version in range(meta["version"], FORMAT_VERSION):
+        tensors = _UPGRADES[version](meta, tensors)
+    return tensors
+
+
+def _conventions(values: dict[str, Any], path: Path) -> Conventions:
+    try:
+        return Conventions(**values)
+    except TypeError as error:
+        raise RainError(f"{path}: conventions: {error}") from error
+
+
+def load_weights(net: RainNet, tensors: Tensors, source: str) -> None:
     """Copy stored tensors into the network; ``source`` names them in errors."""
     own = _stored(net)
     missing, foreign = sorted(set(own) - set(tensors)), sorted(set(tensors) - set(own))
@@ -133,7 +172,7 @@ def load_weights(net: RainNet, tensors: dict[str, Tensor], source: str) -> None:
             tensor.copy_(tensors[name])
 
 
-def _stored(net: RainNet) -> dict[str, Tensor]:
+def _stored(net: RainNet) -> Tensors:
     """Everything of the state but what lies inside a frozen backbone."""
     frozen = tuple(f"{name}." for name, module in net.named_modules() if isinstance(module, Frozen))
     return {k: v for k, v in net.state_dict().items() if not k.startswith(frozen)}
@@ -152,15 +191,17 @@ def _read_meta(folder: Path) -> dict[str, Any]:
         raise RainError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         raise RainError(f"{path} is not a RAIN checkpoint's: its format is not {FORMAT!r}")
-    if meta.get("version") != FORMAT_VERSION:
+    oldest = min(_UPGRADES, default=FORMAT_VERSION)
+    version = meta.get("version")
+    if not isinstance(version, int) or not oldest <= version <= FORMAT_VERSION:
         raise RainError(
-            f"{path} has format version {meta.get('version')}, this is rain {__version__}, which "
-            f"reads version {FORMAT_VERSION}; install the version that wrote it"
+            f"{path} has format version {version}, and versions {oldest} to {FORMAT_VERSION} can "
+            f"be read here: {_made_by(meta)}"
         )
     return meta
 
 
-def _read_weights(path: Path, digest: str) -> dict[str, Tensor]:
+def _read_weights(path: Path, digest: str) -> Tensors:
     try:
         with safe_open(path, framework="pt") as file:
             written_for = (file.metadata() or {}).get("rain")
