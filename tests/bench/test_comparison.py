@@ -97,6 +97,9 @@ def test_one_seed_without_episodes_claims_nothing():
         (SUCCESS, Difference(0.2, 0.1, 0.3, {0: 0.2, 1: 0.2}), "better"),
         (SUCCESS, Difference(-0.2, -0.3, -0.1, {0: -0.2}, 50), "worse, of one seed"),
         (SUCCESS, Difference(-0.2, -0.3, 0.0, {0: -0.2}, 50), "inside the noise"),
+        (SUCCESS, Difference(0.0, -0.1, 0.1, {0: 0.0}, 50), "inside the noise"),
+        (FINAL, Difference(0.0, -1.0, 1.0, {0: -0.1, 1: 0.1}), "inside the noise"),
+        (FINAL, Difference(0.0, 0.0, 0.0, {0: 0.0, 1: 0.0}), "equal"),
     ],
 )
 def test_verdicts(measure, difference, verdict):
@@ -154,6 +157,7 @@ def arms():
         arm("ears", {0: 10.1, 1: 10.9, 2: 12.1}),
         arm("nose", {0: 10.5}, failed={1: "the loss is nan"}),
         arm("tail", {0: 10.0, 1: 11.0, 2: 12.0}, same_as="full"),
+        arm("hair", {0: 10.0, 1: 11.0}),
     ]
 
 
@@ -179,6 +183,7 @@ def test_the_table_says_values_differences_and_what_failed(arms):
     assert found["w/o nose"][0][2] == "0; 1 failed; 1 not finished"
     assert found["w/o nose"][1] == ["+0.5, one seed: inside the noise"]
     assert found["w/o tail"][1] == ["the full model itself"]
+    assert found["w/o hair"][1] == ["equal"]
     assert "- w/o nose, seed 1: the loss is nan" in text
     assert "unknown" not in text
 

@@ -97,7 +97,10 @@ class Difference:
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
     def verdict(self, measure: Measure) -> str:
-        """``better``, ``worse`` or ``inside the noise``, and why where it is only for one seed."""
+        """``better``, ``worse``, ``inside the noise`` or ``equal``; says where it is one seed's."""
+        # As of rows that share their stage 1. Episodes are only a sample: they have noise even so.
+        if not self.episodes and not any(self.by_seed.values()):
+            return "equal"
         if not self.clear:
             return "inside the noise" if self.low is not None else "one seed: inside the noise"
         better = (self.mean > 0) == (measure.better == "more")

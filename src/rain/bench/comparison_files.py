@@ -105,11 +105,13 @@ def difference_text(arm: Arm, full: Arm, measure: Measure) -> str:
     found = compare(arm, full, measure)
     if found is None:
         return "–"
+    verdict = found.verdict(measure)
+    if verdict == "equal":
+        return verdict
     text = _number(found.mean, measure, "+")
     if found.low is not None and found.high is not None:
         ends = (_number(end, measure, "+") for end in (found.low, found.high))
         text += f" ({' to '.join(ends)})"
-    verdict = found.verdict(measure)
     return f"{text}, **{verdict}**" if found.clear else f"{text}, {verdict}"
 
 
@@ -172,7 +174,10 @@ def _draw_measure(axes: Any, measure: Measure, full: Arm, others: Sequence[Arm])
     for row, arm in enumerate(others):
         found = compare(arm, full, measure)
         if found is None or arm.same_as == full.name:
-            axes.text(0, row, " – ", va="center", ha="center", fontsize=8, color="0.4")
+            text = "–" if found is None else "the full model"
+            axes.text(
+                0.03, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=7
+            )
             continue
         verdict = found.verdict(measure).partition(",")[0]
         colour = {"better": "tab:green", "worse": "tab:red"}.get(verdict, "0.45")
