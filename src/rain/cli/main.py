@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demos": ("rain.cli.demos", "turn demonstrations into a dataset, and look into them"),
     "retarget": ("rain.cli.retarget", "try and draw reference-based retargeting (RRS)"),
     "train": ("rain.cli.train", "train RAIN on a dataset"),
+    "ablate": ("rain.cli.ablate", "train the variants of the paper's Table 2 and compare them"),
     "rollout": ("rain.cli.rollout", "run a checkpoint in the simulator and score it"),
     "model": ("rain.cli.model", "describe a preset: parameters by part"),
 }

@@ -28,8 +28,12 @@ def main(args: list[str]) -> int:
 
 def parse(args: list[str]) -> TrainConfig:
     """Read the options; the preset named among them decides the defaults of all others."""
+    return tyro.cli(TrainConfig, prog="rain train", args=args, default=defaults(args))
+
+
+def defaults(args: list[str]) -> TrainConfig:
+    """The defaults of all options: those of the preset that is named among ``args``."""
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", default="rain-nano")
     known, _ = first.parse_known_args(args)
-    defaults = dataclasses.replace(recipe(known.preset), data=tyro.MISSING, out=tyro.MISSING)
-    return tyro.cli(TrainConfig, prog="rain train", args=args, default=defaults)
+    return dataclasses.replace(recipe(known.preset), data=tyro.MISSING, out=tyro.MISSING)
