@@ -15,6 +15,7 @@ from bench_fakes import FakePolicies, FakeWorlds
 from training_helpers import small
 
 import rain.cli.ablate as command
+import rain.training.journal as journal
 import rain.training.trainer as trainer
 from rain.bench.evaluation import Evaluation
 from rain.cli.main import main
@@ -35,7 +36,7 @@ def _tiny(monkeypatch, data):
         return small(data, data.parent / "unused")
 
     monkeypatch.setattr(command, "defaults", defaults)
-    monkeypatch.setattr(trainer, "draw_curves", lambda *paths: None)
+    monkeypatch.setattr(journal, "draw_curves", lambda *paths: None)
     monkeypatch.setattr(gc, "collect", lambda *generation: 0)
 
 
@@ -81,7 +82,9 @@ def test_a_failed_variant_is_in_the_table_and_the_exit_code(data, tmp_path, monk
 
     def step(self, stage, number, batch, *rest):
         if not self.config.weights.cons:
-            raise self.folder.report_bad_batch(["demo_0 frame 0"], "the loss is nan", stage, number)
+            raise self.folder.report_bad_batch(
+                ["demo_0 frame 0"], "the loss is nan", stage, number, True
+            )
         return original(self, stage, number, batch, *rest)
 
     monkeypatch.setattr(trainer.Trainer, "_step", step)

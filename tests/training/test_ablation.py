@@ -8,11 +8,10 @@ import signal
 from dataclasses import replace
 
 import pytest
-import torch
-from safetensors.torch import load_file
-from training_helpers import killed_at, small
+from training_helpers import assert_equal_runs, killed_at, small, weights
 
 import rain.training.ablation as ablation
+import rain.training.journal as journal
 import rain.training.trainer as trainer
 from rain.training.ablation import (
     check_ablation,
@@ -22,17 +21,14 @@ from rain.training.ablation import (
     train_ablation,
 )
 from rain.training.config import LossWeights
-from rain.training.logs import read_rows
 from rain.training.loop import train
 from rain.training.variants import Variant, choose_variants
 from rain.types import RainError
 
-TIMING = {"seconds", "samples_per_second", "waiting_share"}
-
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(trainer, "draw_curves", lambda *paths: None)
+    monkeypatch.setattr(journal, "draw_curves", lambda *paths: None)
     monkeypatch.setattr(gc, "collect", lambda *generation: 0)
 
 
@@ -44,22 +40,6 @@ def plan(data, out, *names, seeds=(0, 1), **changes):
 def run(arms):
     told = []
     return train_ablation(arms, check_ablation(arms), told.append), told
-
-
-def weights(config):
-    return load_file(config.out / "checkpoint" / "model.safetensors")
-
-
-def log(config):
-    rows = read_rows(config.out / "log.csv") + read_rows(config.out / "validation.csv")
-    return [{k: v for k, v in row.items() if k not in TIMING} for row in rows]
-
-
-def assert_equal_runs(mine, theirs):
-    a, b = weights(mine), weights(theirs)
-    assert a.keys() == b.keys()
-    assert all(torch.equal(a[name], b[name]) for name in a)
-    assert log(mine) == log(theirs)
 
 
 def test_killed_and_started_again_it_gives_what_single_runs_give(data, tmp_path, monkeypatch):

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+import rain.cli.train as train
 from rain.cli.main import main
 from rain.cli.train import parse
 from rain.training.recipes import recipe
+from rain.training.trainer import TrainResult
 
 
 def test_preset_decides_the_defaults():
@@ -55,3 +57,13 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys, args, message):
     assert printed.count("\n") == 1
     assert message in printed
     assert not out.exists()
+
+
+@pytest.mark.parametrize(("arguments", "code"), [([], 130), (["--stop-after-minutes", "1"], 0)])
+def test_a_stop_that_was_not_asked_for_is_told_by_the_exit_code(
+    monkeypatch, capsys, arguments, code
+):
+    stopped = TrainResult(Path("o/checkpoint"), False, 1, 7, 3.0)
+    monkeypatch.setattr(train, "train", lambda config: stopped)
+    assert main(["train", "--data", "d", "--out", "o", *arguments]) == code
+    assert "after step 7; the same command continues" in capsys.readouterr().out

@@ -23,6 +23,9 @@ def main(args: list[str]) -> int:
             f"stopped in stage {result.stage} after step {result.step}; the same command "
             f"continues; checkpoint so far: {result.checkpoint}"
         )
+        if config.stop_after_minutes is None:
+            # By Ctrl-C, whose exit code the command line sets.
+            raise KeyboardInterrupt
     return 0
 
 

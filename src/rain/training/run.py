@@ -63,14 +63,20 @@ class RunFolder:
             except BlockingIOError:
                 raise RainError(f"{self.path}: another run is at work here") from None
             self.check(fingerprint)
-            if not self.settings.exists():
-                values = {
-                    "config": self.config.identity(),
-                    "dataset": fingerprint,
-                    "settings": self.config.to_dict(),
-                }
-                _write(self.settings, json.dumps(values, indent=1))
+            self.claim(fingerprint)
             yield
+
+    def claim(self, fingerprint: str) -> None:
+        """Write down what this run is, once: what decides its result, and every setting."""
+        if self.settings.exists():
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        values = {
+            "config": self.config.identity(),
+            "dataset": fingerprint,
+            "settings": self.config.to_dict(),
+        }
+        _write(self.settings, json.dumps(values, indent=1))
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -97,7 +103,7 @@ class RunFolder:
         return save_checkpoint(folder, net, data.normaliser, data.dataset.conventions, extra)
 
     def report_bad_batch(
-        self, frames: list[str], what: str, stage: int, step: int, write: bool
+        self, frames: list[str], what: str, stage: int, step: int, write: bool = True
     ) -> RainError:
         """Write down a batch that broke the run, in one process; returns the error to raise."""
         path = self.path / "bad_batch.json"
