@@ -89,7 +89,10 @@ def test_a_run_leaves_a_checkpoint_logs_and_curves(undisturbed):
         ("2", "4"),
     ]
     assert all(float(r["final_mm"]) > 0 for r in held)
-    assert 0 <= float(held[-1]["progress_accuracy"]) <= 1
+    assert all(float(r["action_error_drz"]) > 0 for r in held)
+    assert all(0 <= float(held[-1][name]) <= 1 for name in ("progress_accuracy", "progress_auc"))
+    # A subtask has some forty samples: not one fits among 16, and one at least is looked at.
+    assert [r["transitions"] for r in held] == ["", "", "1", "1"]
     assert (out / "curves.png").exists()
     # Only the latest state is kept, and nothing half written.
     assert [p.name for p in (out / "state").iterdir()] == ["2-00000004"]

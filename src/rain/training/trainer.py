@@ -14,13 +14,14 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from rain.demos.lerobot.schema import action_names
 from rain.demos.sampler import Batch
 from rain.model.net import RainNet
 from rain.training import machine
 from rain.training.config import TrainConfig
 from rain.training.data import TrainingData, tensors
 from rain.training.display import Display
-from rain.training.logs import TRAIN_COLUMNS, VALIDATION_COLUMNS, CsvLog, Meter, draw_curves
+from rain.training.logs import TRAIN_COLUMNS, CsvLog, Meter, draw_curves, validation_columns
 from rain.training.losses import Imitation, ProgressEstimation
 from rain.training.optim import Average, adamw, learning_rate, set_learning_rate
 from rain.training.prefetch import Prefetch
@@ -80,7 +81,8 @@ class Trainer:
         if self.main:
             where = (position.stage, position.step)
             self.log = CsvLog(self.folder.log, TRAIN_COLUMNS, *where)
-            self.validation = CsvLog(self.folder.validation, VALIDATION_COLUMNS, *where)
+            columns = validation_columns(action_names(self.data.dataset.conventions.action))
+            self.validation = CsvLog(self.folder.validation, columns, *where)
         finished = True
         for stage in (1, 2):
             if stage < position.stage or not finished:
