@@ -130,6 +130,19 @@ def test_crops_stay_in_the_image_and_within_their_size():
     assert seen.max() <= (size - 1) / size
 
 
+def test_shifts_go_both_ways_along_each_axis_by_itself():
+    size = 32
+    number = np.arange(size * size, dtype=np.float32).reshape(size, size) / size**2
+    regions = np.broadcast_to(number, (200, 2, size, size))
+    images = np.zeros((200, 2, size, size, 3), np.uint8)
+    seen = vary(images, regions, AugmentOptions(shift=1.0, shift_by=0.1), 0, 0)[1]
+    # The middle pixel shows another's number, and so whence it came.
+    moved = 16 - np.array(np.divmod(seen[..., 16, 16] * size**2, size)).reshape(2, -1)
+    for axis in moved:
+        assert set(axis) == set(range(-3, 4))
+    assert abs(np.corrcoef(moved)[0, 1]) < 0.2
+
+
 def test_cached_features_are_never_out_of_register():
     images, regions = scenes()
     features = replace(batch(images, regions), images=None, features=np.zeros((16, 2, 4, 3)))
