@@ -24,6 +24,7 @@ import tyro
 from common import report
 from training_speed import real_batches
 
+from rain.demos.augment import AugmentOptions
 from rain.demos.dataset import Dataset, DatasetWriter
 from rain.demos.info import summarise
 from rain.model import RainNet
@@ -141,15 +142,12 @@ def cached(options: Options, folder: Path, cache: Path) -> Iterator[Reader]:
         )
         stage = replace(base.stage1, batch=options.batch)
         config: TrainConfig = replace(
-            base, data=(folder,), model=model, stage1=stage, cache=cache, augment=NO_AUGMENT
+            base, data=(folder,), model=model, stage1=stage, cache=cache, augment=AugmentOptions()
         )
         start = time.perf_counter()
         make = real_batches(config, RainNet(model), 1, cached=backbone != "stem")
         print(f"{name}: filled in {time.perf_counter() - start:.1f} s")
         yield "cache", f"ours, {name}", partial(batch_rate, options, make)
-
-
-NO_AUGMENT = replace(recipe("rain-nano").augment, colour=0.0, region=0.0, region_drop=0.0)
 
 
 def batch_rate(options: Options, make: Callable[[int], Any]) -> float:

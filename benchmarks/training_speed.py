@@ -21,6 +21,7 @@ import tyro
 from common import report
 from torch import Tensor
 
+from rain.demos.augment import AugmentOptions
 from rain.demos.dataset import Dataset
 from rain.demos.sampler import Batch
 from rain.model import RainConfig, RainNet
@@ -134,6 +135,9 @@ def tensors(batch: Batch, stage: int) -> dict[str, Tensor | None]:
 
 def real_batches(config: TrainConfig, net: RainNet, stage: int, cached: bool) -> MakeBatch:
     """Batches of a dataset, as training makes them, features or images."""
+    if cached:
+        # Images that are varied have no features in the cache.
+        config = replace(config, augment=AugmentOptions(region=config.augment.region))
     dataset = Dataset.open(config.data)
 
     def quiet(name: str) -> Callable[[int, int], None]:

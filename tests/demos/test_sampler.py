@@ -6,7 +6,6 @@ import demos_helpers as helpers
 import numpy as np
 import pytest
 
-from rain.demos.augment import AugmentOptions, augment, jitter, roughen
 from rain.demos.dataset import Dataset
 from rain.demos.packed import PackedPixels, pack
 from rain.demos.sampler import (
@@ -155,51 +154,3 @@ def test_gather_takes_each_sample_with_its_own_pixels(data, samples):
         np.testing.assert_array_equal(batch.regions[i], episode.region(samples.frame[n], target))
         np.testing.assert_array_equal(batch.state[i], episode.states[samples.step[n]])
     assert batch.regions.dtype == np.float32
-
-
-VARIED = AugmentOptions(colour=0.7, region=0.7, region_drop=0.2)
-
-
-def test_augmentation_is_a_function_of_seed_and_step(data, samples):
-    batch = gather(samples, np.arange(16), data[1])
-    before = batch.images.copy(), batch.regions.copy()
-    first, again = (augment(batch, VARIED, seed=1, step=2) for _ in range(2))
-    np.testing.assert_array_equal(first.images, again.images)
-    np.testing.assert_array_equal(first.regions, again.regions)
-    other = augment(batch, VARIED, seed=1, step=3)
-    assert (other.images != first.images).any()
-    assert (other.regions != first.regions).any()
-    # The batch itself is left alone.
-    np.testing.assert_array_equal(batch.images, before[0])
-    np.testing.assert_array_equal(batch.regions, before[1])
-
-
-def test_augmentation_is_alike_on_any_number_of_processes(data, samples):
-    whole = augment(gather(samples, np.arange(16), data[1]), VARIED, 0, 0)
-    halves = [
-        augment(gather(samples, part, data[1]), VARIED, 0, 0, (rank, 2))
-        for rank, part in enumerate(np.split(np.arange(16), 2))
-    ]
-    np.testing.assert_array_equal(whole.images, np.concatenate([h.images for h in halves]))
-    np.testing.assert_array_equal(whole.regions, np.concatenate([h.regions for h in halves]))
-
-
-def test_colours_change_as_named():
-    image = np.random.default_rng(0).integers(60, 190, (16, 16, 3)).astype(np.uint8)
-    middle = np.full(3, 0.5, np.float32)
-    options = AugmentOptions(brightness=0.2, contrast=0.2, saturation=1.0)
-    assert np.abs(jitter(image, middle, options).astype(int) - image).max() <= 1
-    brighter = jitter(image, np.array([1.0, 0.5, 0.5], np.float32), options)
-    np.testing.assert_allclose(brighter, image * 1.2, atol=1)
-    grey = jitter(image, np.array([0.5, 0.5, 0.0], np.float32), options)
-    weighted = image @ np.array([0.299, 0.587, 0.114])
-    np.testing.assert_allclose(grey, np.repeat(weighted[..., None], 3, -1), atol=1)
-
-
-def test_region_edges_change_by_one_pixel():
-    region = np.zeros((12, 12), np.float32)
-    region[4:8, 4:8] = 1
-    assert roughen(region, 0.5, 0.0).sum() == 32  # grown by its 16 neighbours
-    assert roughen(region, 0.9, 0.0).sum() == 4  # shrunk to its middle
-    np.testing.assert_array_equal(roughen(region, 0.1, 0.0), np.roll(region, 1, 1))
-    np.testing.assert_array_equal(roughen(region, 0.1, 0.9), np.roll(region, -1, 0))

@@ -12,6 +12,8 @@ from PIL import Image
 pytest.importorskip("libero", reason="the simulator is not installed")
 
 from rain.cli import demos as command
+from rain.demos import augment_view
+from rain.demos.augment_view import GAP
 from rain.demos.dataset import Dataset, DatasetWriter
 from rain.demos.view import TILE, draw_frame, film_episode, first_episodes, scene_projection
 from rain.drawing import REGION, VIEW_PIXELS
@@ -92,6 +94,18 @@ def test_a_sheet_has_one_tile_a_task(folder: Path, tmp_path: Path) -> None:
         tile = np.asarray(sheet)[8 : 8 + TILE, 8 : 8 + TILE]
     assert tile.std() > 5
     assert [p.name for p in tmp_path.iterdir()] == ["sheet.png"]
+
+
+def test_samples_as_training_sees_them(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "augmented.png"
+    size = ["--samples", "2", "--draws", "3", "--out", str(out)]
+    assert command.main(["augmented", str(folder), *size, "--augment.region.drop", "0"]) == 0
+    with Image.open(out) as sheet:
+        assert sheet.width == GAP + (1 + 3) * (2 * augment_view.TILE + GAP)
+    out.unlink()
+    with pytest.raises(RainError, match=r"augment\.crop: .* got 3"):
+        command.main(["augmented", str(folder), *size, "--augment.crop", "3"])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_wrist_camera_goes_with_the_hand(libero_world: LiberoWorld) -> None:

@@ -90,7 +90,7 @@ def test_the_best_checkpoint_by_validation_is_kept(data, tmp_path, monkeypatch):
 
     def validate(net, data, index, stage, device):
         found = original(net, data, index, stage, device)
-        return {**found, "action_error": next(errors), "progress_accuracy": 0.5}
+        return {**found, "action_error": next(errors), "progress_auc": 0.5}
 
     monkeypatch.setattr(trainer, "validate", validate)
     config = small(data, tmp_path / "run", validate_every=2, stage2=small(data, tmp_path).stage2)

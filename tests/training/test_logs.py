@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from rain.training.logs import (
     TRAIN_COLUMNS,
-    VALIDATION_COLUMNS,
     CsvLog,
     draw_curves,
     read_rows,
+    validation_columns,
 )
 
 COLUMNS = ("stage", "step", "loss", "lr")
@@ -46,6 +46,9 @@ def test_curves_are_drawn(tmp_path):
     assert not picture.exists()
     for step in (1, 2):
         log.append({"stage": 1, "step": step, "loss": 1.0 / step})
-    CsvLog(held, VALIDATION_COLUMNS, 1, 0).append({"stage": 1, "step": 2, "final_mm": 9.5})
+    columns = validation_columns(("dx", "dy"))
+    assert columns[-2:] == ("action_error_dx", "action_error_dy")
+    row = {"stage": 1, "step": 2, "final_mm": 9.5, "action_error": 0.2, "action_error_dy": 0.3}
+    CsvLog(held, columns, 1, 0).append(row)
     draw_curves(training, held, picture)
     assert picture.read_bytes().startswith(b"\x89PNG")

@@ -15,7 +15,7 @@ from training_helpers import killed_at, small
 import rain.training.journal as journal
 import rain.training.loop as loop
 from rain.cli.train import parse
-from rain.demos.augment import augment
+from rain.demos.augment import AugmentOptions, augment
 from rain.demos.dataset import Dataset
 from rain.demos.sampler import Sampler, gather, imitation_weights, progress_weights
 from rain.demos.samples import dataset_samples
@@ -149,7 +149,7 @@ def test_processes_share_the_batches_of_one(data):
 
 
 def test_a_bad_batch_names_the_frames_of_retargeted_samples_too(data):
-    config, loaded = load(data, retarget=HALF)
+    config, loaded = load(data, retarget=HALF, augment=AugmentOptions())
     batch = loaded.batches(config, 1)(0)
     assert (batch.index >= len(loaded.train)).any()
     rows = np.concatenate([loaded.train, loaded.retargeted])[batch.index]
@@ -172,7 +172,8 @@ class Patches(Frozen):
 
 def test_cached_features_are_those_of_the_frame(data):
     model = tiny_network(stem_region=False)
-    config, loaded = load(data, RainNet(model, vision=Patches()), model=model, retarget=HALF)
+    net, still = RainNet(model, vision=Patches()), AugmentOptions()
+    config, loaded = load(data, net, model=model, retarget=HALF, augment=still)
     batch = loaded.batches(config, 1)(1)
     assert batch.images is None
     rows = np.concatenate([loaded.train, loaded.retargeted])[batch.index]

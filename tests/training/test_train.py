@@ -18,6 +18,8 @@ from training_helpers import assert_equal_runs, killed_at, small, weights
 import rain.training.journal as journal
 import rain.training.loop as loop
 import rain.training.trainer as trainer
+from rain.demos.augment import AugmentOptions
+from rain.demos.region_noise import TRACKER
 from rain.model.backbones import Frozen
 from rain.model.checkpoint import load_checkpoint
 from rain.training.config import LossWeights, StageConfig
@@ -65,7 +67,10 @@ def test_a_run_leaves_a_checkpoint_logs_and_curves(undisturbed):
         ("2", "4"),
     ]
     assert all(float(r["final_mm"]) > 0 for r in held)
-    assert 0 <= float(held[-1]["progress_accuracy"]) <= 1
+    assert all(float(r["action_error_drz"]) > 0 for r in held)
+    assert all(0 <= float(held[-1][name]) <= 1 for name in ("progress_accuracy", "progress_auc"))
+    # A subtask has some forty samples: not one fits among 16, and one at least is looked at.
+    assert [r["transitions"] for r in held] == ["", "", "1", "1"]
     assert (out / "curves.png").exists()
     # Only the latest two states are kept, and nothing half written.
     assert sorted(p.name for p in (out / "state").iterdir()) == ["2-00000002", "2-00000004"]
@@ -233,21 +238,51 @@ class Patches(Frozen):
         return torch.nn.functional.adaptive_avg_pool2d(images, 2).flatten(2).mT
 
 
-def test_frozen_features_are_computed_once(data, tmp_path, monkeypatch):
-    backbones = []
+@pytest.fixture
+def backbones(monkeypatch):
+    """Runs get a frozen backbone; each that was made is appended here."""
+    made, real = [], loop.RainNet
 
     def network(config):
-        backbones.append(Patches())
-        return RealNet(config, vision=backbones[-1])
+        made.append(Patches())
+        return real(config, vision=made[-1])
 
-    RealNet = loop.RainNet
     monkeypatch.setattr(loop, "RainNet", network)
-    config = small(data, tmp_path / "run", model=demos_helpers.tiny_network(stem_region=False))
+    return made
+
+
+def frozen(data, out, **changes):
+    return small(data, out, model=demos_helpers.tiny_network(stem_region=False), **changes)
+
+
+def test_frozen_features_are_computed_once(data, tmp_path, backbones):
+    config = frozen(data, tmp_path / "run", augment=AugmentOptions(region=TRACKER))
     train(config)
     assert backbones[0].calls == 6 * 50 * 2  # episodes, frames, views
-    again = replace(config, out=tmp_path / "again", seed=1)
-    train(again)
+    train(replace(config, out=tmp_path / "again", seed=1))
     assert backbones[1].calls == 0
+
+
+def test_images_that_are_varied_go_through_a_frozen_backbone_at_every_step(
+    data, tmp_path, backbones
+):
+    config = frozen(data, tmp_path / "run", held_out=0.0, cache=tmp_path / "cache")
+    train(replace(config, augment=AugmentOptions(shift=0.1)))
+    assert backbones[0].calls == (6 + 4) * 8 * 2  # steps of both stages, batch, views
+    assert not (tmp_path / "cache" / "features").exists()
+
+
+def test_features_and_decoded_images_are_one_data_path(data, tmp_path, backbones):
+    """A variation that changes no pixel: the same run, up to the half floats of the cache."""
+    still = AugmentOptions(shift=1.0, shift_by=0.0)
+    runs = [
+        frozen(data, tmp_path / name, augment=options)
+        for name, options in (("cached", AugmentOptions()), ("decoded", still))
+    ]
+    for config in runs:
+        train(config)
+    losses = [[float(row["loss"]) for row in read_rows(c.out / "log.csv")] for c in runs]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=2e-3)
 
 
 def error_of(config) -> str:

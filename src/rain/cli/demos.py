@@ -12,7 +12,7 @@ from rich.console import Console
 from rain.cli.demos_check import Check, run_check
 from rain.cli.demos_import import Import, find_hdf5, run_import
 from rain.cli.demos_info import show
-from rain.cli.demos_view import Sheet, View, run_sheet, run_view
+from rain.cli.demos_view import Augmented, Sheet, View, run_augmented, run_sheet, run_view
 from rain.cli.progress import counting
 from rain.cli.subcommands import run_subcommand
 from rain.demos.info import summarise
@@ -55,6 +55,7 @@ def main(args: list[str]) -> int:
             "check": (Check, run_check),
             "view": (View, run_view),
             "sheet": (Sheet, run_sheet),
+            "augmented": (Augmented, run_augmented),
         },
     )
 

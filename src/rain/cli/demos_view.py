@@ -1,9 +1,9 @@
-"""``rain demos view`` and ``rain demos sheet``: what a dataset looks like."""
+"""``rain demos view``, ``sheet`` and ``augmented``: what a dataset looks like."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +11,10 @@ import tyro
 from rich.console import Console
 from rich.progress import Progress
 
+from rain.demos.augment import AugmentOptions
+from rain.demos.augment_view import augmentation_sheet
 from rain.demos.dataset import Dataset
+from rain.demos.region_noise import TRACKER
 from rain.demos.view import Project, contact_sheet, film_episode, scene_projection
 from rain.types import RainError
 from rain.worlds.libero.world import LiberoWorld
@@ -36,6 +39,21 @@ class Sheet:
     out: Path = Path("sheet.png")
 
 
+@dataclass(frozen=True)
+class Augmented:
+    """Write a sheet of samples as recorded and as training sees them, regions tinted."""
+
+    dataset: Annotated[Path, tyro.conf.Positional]
+    out: Path = Path("augmented.png")
+    samples: int = 6
+    """Rows: frames of different episodes."""
+    draws: int = 5
+    """Columns: variations of each."""
+    seed: int = 0
+    augment: AugmentOptions = field(default_factory=lambda: AugmentOptions(region=TRACKER))
+    """As of ``rain train``; by default the region noise that all its presets have."""
+
+
 def run_view(command: View) -> int:
     """Film one episode."""
     console, dataset = Console(), Dataset.open(command.dataset)
@@ -56,6 +74,17 @@ def run_sheet(command: Sheet) -> int:
     """Draw the contact sheet."""
     console = Console()
     _show("tasks", contact_sheet(Dataset.open(command.dataset), command.out), console)
+    console.print(f"{command.out}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def run_augmented(command: Augmented) -> int:
+    """Draw samples before and after augmentation."""
+    console, dataset = Console(), Dataset.open(command.dataset)
+    steps = augmentation_sheet(
+        dataset, command.augment, command.out, command.samples, command.draws, command.seed
+    )
+    _show("samples", steps, console)
     console.print(f"{command.out}", highlight=False, soft_wrap=True)
     return 0
 

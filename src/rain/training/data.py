@@ -162,7 +162,9 @@ def load_data(
     barrier()
     pixels = PackedPixels.open(dataset, config.cache)
     features = None
-    if net.frozen_features:
+    # Features of the recorded images are no use where every step varies the images: the backbone
+    # then gets decoded ones, as one that is trained does.
+    if net.frozen_features and not config.augment.varies_images:
         features = _features(config, dataset, pixels, net, share, barrier, report)
     samples = _with_retargeted(config, dataset, samples, train, pixels, report)
     retargeted = np.arange(len(train) + len(held), len(samples))

@@ -85,6 +85,10 @@ class Display:
             "progress_accuracy": "progress {:.3f}",
             "completed_found": "completed found {:.3f}",
             "false_alarms": "false alarms {:.3f}",
+            "progress_auc": "AUC {:.3f}",
+            "transition_steps": "moves on {:+.0f} steps after completion",
+            "transition_early": "too early {:.3f}",
+            "transition_missed": "never {:.3f}",
         }
         words = [text.format(found[name]) for name, text in shown.items() if name in found]
         self._console.print(f"stage {stage} step {step}: " + ", ".join(words), highlight=False)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rain.training.config import TrainConfig
 from rain.training.logs import (
     TRAIN_COLUMNS,
-    VALIDATION_COLUMNS,
     CsvLog,
     draw_curves,
     read_rows,
+    validation_columns,
 )
 from rain.training.run import RunFolder
 from rain.training.state import Position
@@ -19,14 +19,23 @@ from rain.training.validate import shortfall
 
 
 class Journal:
-    """The logs of a run that stands at ``position``: later rows, of a killed sitting, are cut."""
+    """The logs of a run that stands at ``position``: later rows, of a killed sitting, are cut.
 
-    def __init__(self, config: TrainConfig, folder: RunFolder, position: Position) -> None:
+    action_names: the action's dimensions, of which each has a column.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: RunFolder,
+        position: Position,
+        action_names: Sequence[str],
+    ) -> None:
         self.config, self.folder = config, folder
         where = (position.stage, position.step)
         self._logs = {
             "train": CsvLog(folder.log, TRAIN_COLUMNS, *where),
-            "validation": CsvLog(folder.validation, VALIDATION_COLUMNS, *where),
+            "validation": CsvLog(folder.validation, validation_columns(action_names), *where),
         }
         self._trackers: list[Tracker] = []
         if config.tensorboard:

@@ -42,7 +42,17 @@ VALIDATION_COLUMNS = (
     "false_alarms",
     "distance_error",
     "alignment_error",
+    "progress_auc",
+    "transitions",
+    "transition_steps",
+    "transition_early",
+    "transition_missed",
 )
+
+
+def validation_columns(action_names: Sequence[str]) -> tuple[str, ...]:
+    """Add the error of each dimension of actions to VALIDATION_COLUMNS."""
+    return (*VALIDATION_COLUMNS, *(f"action_error_{name}" for name in action_names))
 
 
 class CsvLog:
@@ -107,21 +117,25 @@ class Meter:
 
 
 def draw_curves(training: Path, validation: Path, picture: Path) -> None:
-    """Draw the logs into a PNG: losses by stage, held-out waypoint error, progress."""
+    """Draw the logs into a PNG: losses by stage, held-out waypoint and action error, progress."""
     # Only here: matplotlib takes a second to import. Figure needs no display.
     from matplotlib.figure import Figure
 
     rows, held = read_rows(training), read_rows(validation)
     if not rows:
         return
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
-    axes = figure.subplots(1, 4)
+    figure = Figure(figsize=(12, 7), layout="constrained")
+    axes = figure.subplots(2, 3).ravel()
     _curves(axes[0], rows, 1, ("loss", "flow_plan", "flow_action", "consistency"), "stage 1 loss")
     finals = ("plan_mm", "final_mm", *(f"final_mm_{name}" for name in ACTION_TYPES))
     _curves(axes[1], held, 1, finals, "held-out waypoint error, mm")
-    _curves(axes[2], rows, 2, ("loss", "completion", "distance", "alignment"), "stage 2 loss")
-    shares = ("progress_accuracy", "completed_found", "false_alarms")
-    _curves(axes[3], held, 2, shares, "held-out progress")
+    errors = [name for name in (held[0] if held else ()) if name.startswith("action_error")]
+    _curves(axes[2], held, 1, errors, "held-out action error, standard deviations")
+    _curves(axes[3], rows, 2, ("loss", "completion", "distance", "alignment"), "stage 2 loss")
+    shares = ("progress_accuracy", "progress_auc", "completed_found", "false_alarms")
+    left = ("transition_early", "transition_missed")
+    _curves(axes[4], held, 2, (*shares, *left), "held-out progress, shares")
+    _curves(axes[5], held, 2, ("transition_steps",), "held-out transition delay, control steps")
     temporary = picture.with_name(f".{os.getpid()}.{picture.name}")
     figure.savefig(temporary, dpi=110, format="png")
     os.replace(temporary, picture)

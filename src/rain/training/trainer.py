@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import nn
 
+from rain.demos.lerobot.schema import action_names
 from rain.demos.sampler import Batch
 from rain.model.net import RainNet
 from rain.training import machine
@@ -88,7 +89,12 @@ class Trainer:
             restore_weights(saved, self.weights)
         self.earlier = position.seconds
         if self.main:
-            self.journal = Journal(self.config, self.folder, position)
+            self.journal = Journal(
+                self.config,
+                self.folder,
+                position,
+                action_names(self.data.dataset.conventions.action),
+            )
         try:
             position, finished = self._stages(position, saved)
         finally:

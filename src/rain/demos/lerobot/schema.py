@@ -45,6 +45,11 @@ NOTE = (
 )
 
 
+def action_names(meaning: str) -> tuple[str, ...]:
+    """Name the dimensions of actions of a meaning; by numbers where it gives them no names."""
+    return ACTION_NAMES.get(meaning, tuple(f"action_{i}" for i in range(ACTION_DIM)))
+
+
 def path_of(kind: str, number: int, video_key: str = "") -> str:
     """Where file number ``number`` of a kind lies, relative to the dataset."""
     chunk, file = divmod(number, CHUNK)
@@ -66,7 +71,7 @@ def features(header: Header) -> dict[str, dict[str, Any]]:
     conventions = header.conventions
     size, fps = conventions.image_size, conventions.rate_hz
     state = STATE_NAMES.get(conventions.state, tuple(f"state_{i}" for i in range(STATE_DIM)))
-    action = ACTION_NAMES.get(conventions.action, tuple(f"action_{i}" for i in range(ACTION_DIM)))
+    action = action_names(conventions.action)
     dtype = "video" if header.images == "video" else "image"
     found: dict[str, dict[str, Any]] = {}
     axes = ("height", "width", "channels")
