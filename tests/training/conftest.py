@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import gc
+
 import demos_helpers
 import pytest
 import torch
+
+import rain.training.journal as journal
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -12,6 +16,13 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    """Drawing and collecting garbage take longer than training here; a module's first run has both."""
+    monkeypatch.setattr(journal, "draw_curves", lambda *paths: None)
+    monkeypatch.setattr(gc, "collect", lambda *generation: 0)
 
 
 @pytest.fixture(scope="session")

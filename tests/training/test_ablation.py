@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 from dataclasses import replace
@@ -11,7 +10,6 @@ import pytest
 from training_helpers import assert_equal_runs, killed_at, small, weights
 
 import rain.training.ablation as ablation
-import rain.training.journal as journal
 import rain.training.trainer as trainer
 from rain.training.ablation import (
     check_ablation,
@@ -24,12 +22,6 @@ from rain.training.config import LossWeights
 from rain.training.loop import train
 from rain.training.variants import Variant, choose_variants
 from rain.types import RainError
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    monkeypatch.setattr(journal, "draw_curves", lambda *paths: None)
-    monkeypatch.setattr(gc, "collect", lambda *generation: 0)
 
 
 def plan(data, out, *names, seeds=(0, 1), **changes):

@@ -12,7 +12,6 @@ import torch
 from demos_helpers import tiny_network
 from training_helpers import killed_at, small
 
-import rain.training.journal as journal
 import rain.training.loop as loop
 from rain.cli.train import parse
 from rain.demos.augment import AugmentOptions, augment
@@ -184,7 +183,6 @@ def test_cached_features_are_those_of_the_frame(data):
 
 
 def test_a_run_with_retargeting_is_saved_and_continues_bit_for_bit(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(journal, "draw_curves", lambda *paths: None)
     whole = small(data, tmp_path / "whole", retarget=HALF)
     assert train(whole).finished
     config = replace(whole, out=tmp_path / "run")

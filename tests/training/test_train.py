@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import json
 import os
 import shutil
@@ -15,7 +14,6 @@ import pytest
 import torch
 from training_helpers import assert_equal_runs, killed_at, small, weights
 
-import rain.training.journal as journal
 import rain.training.loop as loop
 import rain.training.trainer as trainer
 from rain.demos.augment import AugmentOptions
@@ -27,13 +25,6 @@ from rain.training.logs import read_rows
 from rain.training.loop import train
 from rain.training.recipes import RECIPES, recipe
 from rain.types import ConventionError, RainError
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    """Drawing and collecting garbage take longer than training here; the first run has both."""
-    monkeypatch.setattr(journal, "draw_curves", lambda *paths: None)
-    monkeypatch.setattr(gc, "collect", lambda *generation: 0)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ import pytest
 from demos_helpers import tiny_network
 from training_helpers import small
 
-import rain.training.journal as journal
 from rain.model.checkpoint import load_checkpoint
 from rain.retarget import RetargetOptions
 from rain.training.ablation import plan_ablation
@@ -94,7 +93,6 @@ def test_the_papers_figures():
 
 @pytest.mark.parametrize("name", [name for name in CHANGES if name != "retarget-rrs"])
 def test_every_variant_takes_a_step_of_both_stages(data, tmp_path, monkeypatch, name):
-    monkeypatch.setattr(journal, "draw_curves", lambda *paths: None)
     monkeypatch.setattr(gc, "collect", lambda *generation: 0)
     once = StageConfig(steps=1, batch=4, lr=1e-3, warmup=0)
     full = small(
