@@ -100,7 +100,9 @@ def report(title: str, rows: Sequence[Mapping[str, Any]], out: Path | None) -> N
         table.add_column(name, justify="left" if i == 0 else "right")
     for row in rows:
         table.add_row(*(f"{v:.2f}" if isinstance(v, float) else str(v) for v in row.values()))
-    Console().print(table)
+    # A file or a pipe has no width: leave the table whole.
+    console = Console()
+    (console if console.is_terminal else Console(width=250)).print(table)
     if out is not None:
         content = {"benchmark": title, "machine": about, "rows": list(rows)}
         out.write_text(json.dumps(content, indent=2) + "\n")
