@@ -72,8 +72,8 @@ class PolicySource(Protocol):
 class WorldSource(Protocol):
     """Makes worlds, in whichever process calls it; picklable."""
 
-    def tasks(self, suite: str) -> list[str]:
-        """Names of a suite's tasks; RainError when the suite is unknown."""
+    def tasks(self, suite: str) -> dict[int, str]:
+        """Number and name of a suite's tasks; RainError when the suite is unknown."""
 
     def settings(self) -> dict[str, Any]:
         """What results depend on, as JSON values."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -24,6 +24,7 @@ HORIZONS = {
     "libero_goal": 300,
     "libero_10": 520,
     "libero_90": 400,
+    "libero_ex": 600,
 }
 """Control steps an episode of each suite may take, as is usual for LIBERO."""
 
@@ -108,17 +109,17 @@ def plan_trials(suite: str, tasks: Sequence[int], episodes: int, target: Target)
     return [Trial(suite, task, episode, target) for task in tasks for episode in range(episodes)]
 
 
-def parse_tasks(text: str, count: int, suite: str) -> list[int]:
-    """Read ``all``, ``3`` or ``0,2,5``; RainError where a task does not exist."""
+def parse_tasks(text: str, known: Collection[int], suite: str) -> list[int]:
+    """Read ``all``, ``3`` or ``0,2,5``; RainError where a task is not among the ``known``."""
     if text == "all":
-        return list(range(count))
+        return sorted(known)
     try:
         tasks = sorted({int(part) for part in text.split(",")})
     except ValueError:
         raise RainError(f"task: expected all, a number or 0,2,5, got {text!r}") from None
     for task in tasks:
-        if not 0 <= task < count:
-            raise RainError(f"task {task}: {suite} has tasks 0 to {count - 1}")
+        if task not in known:
+            raise RainError(f"task {task}: {suite} has tasks {min(known)} to {max(known)}")
     return tasks
 
 
