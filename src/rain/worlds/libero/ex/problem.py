@@ -142,7 +142,18 @@ def _region(tokens: Tokens) -> Region:
     if len(boxes) > 1:
         raise ValueError(f"region {name} has several boxes")
     yaws = [tuple(map(float, yaw)) for yaw in given.get(":yaw_rotation", ())]
-    return Region(name, given[":target"], *(boxes or [None]), *(yaws or [None]))  # type: ignore[arg-type]
+    return Region(
+        name,
+        given[":target"],
+        _numbers(boxes[0], 4) if boxes else None,  # type: ignore[arg-type]
+        _numbers(yaws[0], 2) if yaws else None,  # type: ignore[arg-type]
+    )
+
+
+def _numbers(values: tuple[float, ...], count: int) -> tuple[float, ...]:
+    if len(values) != count:
+        raise ValueError(f"expected {count} numbers, got {values}")
+    return values
 
 
 def write_problem(problem: Problem) -> str:
