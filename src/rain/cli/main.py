@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "retarget": ("rain.cli.retarget", "try and draw reference-based retargeting (RRS)"),
     "train": ("rain.cli.train", "train RAIN on a dataset"),
     "rollout": ("rain.cli.rollout", "run a checkpoint in the simulator and score it"),
+    "bench": ("rain.cli.bench", "the benchmark LIBERO-EX: its tasks and init states"),
     "model": ("rain.cli.model", "describe a preset: parameters by part"),
 }
 """Command -> (module with ``main(args: list[str]) -> int``, one line of help)."""

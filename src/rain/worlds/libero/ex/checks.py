@@ -131,9 +131,7 @@ def can_reach(world: LiberoWorld, reach: Reach, script: TaskScript, index: int) 
     return not from_above or all(_hand_over(reach, point) for point in points)
 
 
-def _points(
-    world: LiberoWorld, subtasks: tuple[Subtask, ...], index: int
-) -> tuple[NDArray, bool]:
+def _points(world: LiberoWorld, subtasks: tuple[Subtask, ...], index: int) -> tuple[NDArray, bool]:
     """Where a hand must come for a subtask (n, 3), m, and whether from above."""
     subtask = subtasks[index]
     if subtask.action_type == "grasp":
@@ -147,7 +145,12 @@ def _points(
         found = find_place(world, subtask.target, held=held)
         above = np.array([*found.centre[:2], found.rim + 0.10])
         return above[None], found.from_above
-    return find_mechanism(world, subtask.target).handle[None] + [0, 0, 0.05], True
+    part = find_mechanism(world, subtask.target)
+    at = part.handle
+    if subtask.action_type == "close" and not part.slides:
+        at = (part.handle + part.anchor) / 2  # a door can be pushed anywhere
+        at[2] = part.handle[2]
+    return at[None] + [0, 0, 0.05], True
 
 
 def _above(world: LiberoWorld, name: str) -> NDArray:
