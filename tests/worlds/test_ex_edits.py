@@ -16,8 +16,10 @@ SCENE = parse_problem("""
   (:regions
     (bowl_init (:target kitchen_table) (:ranges ((-0.02 -0.02 0.02 0.02))))
     (bottle_init (:target kitchen_table) (:ranges ((0.10 0.10 0.20 0.20))))
-    (cabinet_init (:target kitchen_table) (:ranges ((-0.01 0.29 0.01 0.31))) (:yaw_rotation ((0 0))))
-    (rack_init (:target kitchen_table) (:ranges ((-0.01 -0.31 0.01 -0.29))) (:yaw_rotation ((3 3))))
+    (cabinet_init (:target kitchen_table) (:ranges ((-0.01 0.29 0.01 0.31)))
+      (:yaw_rotation ((0 0))))
+    (rack_init (:target kitchen_table) (:ranges ((-0.01 -0.31 0.01 -0.29)))
+      (:yaw_rotation ((3 3))))
     (top_region (:target white_cabinet_1))
     (bottom_region (:target white_cabinet_1))
     (top_region (:target wine_rack_1)))

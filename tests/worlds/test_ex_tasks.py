@@ -114,8 +114,7 @@ def test_object_switching_moves_only_objects_of_the_training_scene() -> None:
             before, after = layout(task, source=True), layout(task)
             assert before.keys() == after.keys()
             assert before != after
-            boxes = [{box for name, box in one.items() if name != "opened"} for one in (before, after)]
-            assert boxes[0] == boxes[1], "the same places, only other things in them"
+            assert set(before.values()) == set(after.values()), "the same places are taken"
 
 
 def test_every_other_scene_of_ours_differs_from_its_source() -> None:
@@ -140,9 +139,10 @@ def test_a_few_scenes_spelled_out() -> None:
     }  # fmt: skip
     assert ex_task("040").problem().opened == {"microwave_1"}
     assert centres("043") == {
-        "wine_bottle_1": (-0.09, 0.0), "akita_black_bowl_1": (-0.05, 0.13), "plate_1": (0.05, -0.02),
-        "cream_cheese_1": (-0.2, -0.05), "wooden_cabinet_1": (0.03, -0.24),
-        "flat_stove_1": (-0.41, 0.21), "wine_rack_1": (-0.26, -0.26), "ketchup_1": (0.15, 0.1),
+        "wine_bottle_1": (-0.09, 0.0), "akita_black_bowl_1": (-0.05, 0.13),
+        "plate_1": (0.05, -0.02), "cream_cheese_1": (-0.2, -0.05),
+        "wooden_cabinet_1": (0.03, -0.24), "flat_stove_1": (-0.41, 0.21),
+        "wine_rack_1": (-0.26, -0.26), "ketchup_1": (0.15, 0.1),
     }  # fmt: skip
     cabinets = ex_task("041").problem()
     assert set(cabinets.fixtures) == {"kitchen_table", "white_cabinet_1", "wooden_cabinet_1"}

@@ -63,11 +63,12 @@ class Rollout:
     def campaign(self) -> Campaign:
         """The same as the bench room's words."""
         policies = CheckpointPolicies(self.checkpoint, self.threads)
-        folder = self.out or Path("runs") / f"{policies.name}-{self.suite}-{self.target}"
+        suite = self.suite.replace("-", "_")  # libero-ex and libero_ex are one
+        folder = self.out or Path("runs") / f"{policies.name}-{suite}-{self.target}"
         return Campaign(
             policies=policies,
             worlds=LiberoWorlds(self.rendering, self.threads),
-            suite=self.suite,
+            suite=suite,
             tasks=self.task,
             episodes=self.episodes,
             folder=folder,
@@ -81,7 +82,7 @@ class Rollout:
                 threshold=self.threshold,
                 consecutive=self.consecutive,
                 check_every_step=self.check_every_step,
-                horizon=self.horizon if self.horizon is not None else horizon_of(self.suite),
+                horizon=self.horizon if self.horizon is not None else horizon_of(suite),
             ),
         )
 

@@ -154,6 +154,18 @@ def finger_bodies(model: Any) -> dict[int, str]:
     }
 
 
+def between_fingers(model: Any, data: Any, owners: Mapping[int, str]) -> list[str]:
+    """Names of what both fingers touch; ``owners``: see ``body_owners``."""
+    body_of, fingers = model.geom_bodyid, finger_bodies(model)
+    touching: dict[str, set[str]] = {}
+    for contact in data.contact:
+        for one, two in ((contact.geom1, contact.geom2), (contact.geom2, contact.geom1)):
+            finger, name = fingers.get(int(body_of[one])), owners.get(int(body_of[two]))
+            if finger and name:
+                touching.setdefault(name, set()).add(finger)
+    return [name for name, sides in touching.items() if len(sides) == 2]
+
+
 def body_owners(model: Any, roots: Mapping[str, int], names: list[str]) -> dict[int, str]:
     """Body id -> name of the object it belongs to."""
     return {body: name for name in names for body in body_subtree(model.body_parentid, roots[name])}

@@ -342,17 +342,9 @@ class LiberoWorld:
 
     def touched_by_both_fingers(self) -> list[str]:
         """Objects in contact with both fingers."""
-        body_of = self.model.geom_bodyid
-        fingers = loading.finger_bodies(self.model)
         if not self._owners:
             self._owners = loading.body_owners(self.model, self.env.obj_body_id, self.objects())
-        touching: dict[str, set[str]] = {}
-        for contact in self.data.contact:
-            for one, two in ((contact.geom1, contact.geom2), (contact.geom2, contact.geom1)):
-                finger, name = fingers.get(int(body_of[one])), self._owners.get(int(body_of[two]))
-                if finger and name:
-                    touching.setdefault(name, set()).add(finger)
-        return [name for name, sides in touching.items() if len(sides) == 2]
+        return loading.between_fingers(self.model, self.data, self._owners)
 
     def close(self) -> None:
         """Free the simulator and its GL context."""
