@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import count
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rain.types import RainError
 from rain.worlds.libero.ex.checks import come_to_rest, disturbed, poses_of, stirs, unfit
@@ -93,16 +93,13 @@ def freeze_world(world: LiberoWorld, task: ExTask, evaluation: int, total: int) 
     rejected: Counter[str] = Counter()
     reach = Reach(world)
     for origin in _samples(world, task, official):
-        if (fault := _settle(world, reach)) is not None:
-            rejected[fault] += 1
-        else:
-            states.append(world.get_state())
-            poses.append(world.fixture_poses())
-            origins.append(origin)
-            if stirs(world):
-                rejected["moving"] += 1
-                for kept in (states, poses, origins):
-                    kept.pop()
+        found = _at_rest(world, reach)
+        if isinstance(found, str):
+            rejected[found] += 1
+            continue
+        states.append(found[0])
+        poses.append(found[1])
+        origins.append(origin)
         if len(states) == total:
             break
     else:
@@ -131,14 +128,17 @@ def _samples(world: LiberoWorld, task: ExTask, official: bool) -> Iterator[int]:
             yield seed
         return
     stored = read_official(init_states_path(task.suite, task.source))
-    for number, seed in zip(range(len(stored)), count(), strict=False):
-        world.reset(seed=seed, settle=False)
-        world.set_state(stored.states[number])
+    for number, state in enumerate(stored.states):
+        world.reset(seed=number, settle=False)  # places the fixtures
+        world.set_state(state)
         yield number
 
 
-def _settle(world: LiberoWorld, reach: Reach) -> str | None:
-    """Bring a sample to rest, at zero speed and time; say what is wrong with it, if anything."""
+def _at_rest(world: LiberoWorld, reach: Reach) -> tuple[NDArray, NDArray] | str:
+    """Bring a sample to rest: its state, at zero speed and time, and its fixtures' poses.
+
+    Where something is wrong with it, the reason instead. Moves the world on.
+    """
     placed = poses_of(world)
     if not come_to_rest(world):
         return "moving"
@@ -147,7 +147,10 @@ def _settle(world: LiberoWorld, reach: Reach) -> str | None:
     still = world.get_state()
     still[0] = still[1 + world.model.nq :] = 0
     world.set_state(still)
-    return unfit(world, reach)
+    if (fault := unfit(world, reach)) is not None:
+        return fault
+    state, fixtures = world.get_state(), world.fixture_poses()
+    return "moving" if stirs(world) else (state, fixtures)
 
 
 def signature_of(world: LiberoWorld, task: ExTask) -> SceneSignature:
