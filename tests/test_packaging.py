@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DATA = {".yaml", ".json", ".safetensors", ".md", ".typed"}
+DATA = {".yaml", ".json", ".npz", ".safetensors", ".md", ".typed"}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_wheel_holds_code_and_data(wheel):
     expected = {
         str(path.relative_to(ROOT / "src"))
         for path in (ROOT / "src" / "rain").rglob("*")
-        if path.is_file() and (path.suffix in DATA or path.suffix == ".py")
+        if path.is_file() and (path.suffix in {*DATA, ".py"} or path.name == "SHA256SUMS")
     }
     assert expected - set(wheel.namelist()) == set()
 

@@ -119,13 +119,15 @@ class VideoWriter:
             self.discard()
 
 
-def tint(image: NDArray[np.uint8], region: NDArray, strength: float = 0.45) -> NDArray[np.uint8]:
+def tint(
+    image: NDArray[np.uint8], region: NDArray, strength: float = 0.45, colour: Colour = REGION
+) -> NDArray[np.uint8]:
     """Colour the region, (h, w) bool or float in [0, 1] of any size, into an image (H, W, 3)."""
     height, width = image.shape[:2]
     mask = Image.fromarray(np.asarray(region, dtype=np.float32))
     weight = np.asarray(mask.resize((width, height), Image.Resampling.BILINEAR))[..., None]
     weight = np.clip(weight, 0.0, 1.0) * strength
-    mixed = image * (1 - weight) + np.array(REGION, dtype=np.float32) * weight
+    mixed = image * (1 - weight) + np.array(colour, dtype=np.float32) * weight
     return np.round(mixed).astype(np.uint8)
 
 

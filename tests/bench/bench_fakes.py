@@ -66,6 +66,10 @@ class FakeWorld:
     def init_state_count(self) -> int:
         return 4
 
+    @property
+    def development_state_count(self) -> int:
+        return 3
+
     def reset(self, *, init_state: int | None = None, seed: int | None = None) -> None:
         self.resets.append((init_state, seed))
         self.actions, self.looks, self.marked = [], [], ""
@@ -228,10 +232,10 @@ class FakePolicies:
 class FakeWorlds:
     """A world source with one suite of two tasks."""
 
-    def tasks(self, suite: str) -> list[str]:
+    def tasks(self, suite: str) -> dict[int, str]:
         if suite != "kitchen":
             raise RainError(f"suite {suite!r} is unknown")
-        return ["pick_up_the_milk", "pick_up_the_milk_again"]
+        return {0: "pick_up_the_milk", 1: "pick_up_the_milk_again"}
 
     def settings(self) -> dict[str, Any]:
         return {"rendering": "none"}

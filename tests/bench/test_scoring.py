@@ -96,7 +96,7 @@ def test_summary_is_strict_json(tmp_path):
 
 def test_table_shows_tasks_and_total():
     console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(table(episodes(), ["pick_up_the_milk"], "title", "another"))
+    console.print(table(episodes(), {0: "pick_up_the_milk"}, "title", "another"))
     text = console.export_text()
     assert "0 pick up the milk" in text
     assert "1/2" in text

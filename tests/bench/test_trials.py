@@ -79,13 +79,30 @@ def test_no_other_object(monkeypatch):
     ("text", "tasks"), [("all", [0, 1, 2, 3]), ("2", [2]), ("3,0", [0, 3]), ("1,1", [1])]
 )
 def test_tasks(text, tasks):
-    assert parse_tasks(text, 4, "suite") == tasks
+    assert parse_tasks(text, range(4), "suite") == tasks
+
+
+def test_tasks_may_be_numbered_from_one_and_written_as_ids():
+    assert parse_tasks("040,3", range(1, 76), "libero_ex") == [3, 40]
+    with pytest.raises(RainError, match="tasks 1 to 75"):
+        parse_tasks("0", range(1, 76), "libero_ex")
+
+
+def test_development_states_follow_those_for_evaluation(monkeypatch):
+    world = FakeWorld()
+    starts = [assign(Trial("s", 0, e), world, "development").init_state for e in range(3)]
+    assert starts == [4, 5, 6]
+    with pytest.raises(RainError, match="--episodes 3 or fewer"):
+        assign(Trial("s", 0, 3), world, "development")
+    monkeypatch.setattr(FakeWorld, "development_state_count", 0)
+    with pytest.raises(RainError, match="no init states for development"):
+        assign(Trial("s", 0, 0), world, "development")
 
 
 @pytest.mark.parametrize("text", ["4", "-1", "x", "", "0,9"])
 def test_bad_tasks(text):
     with pytest.raises(RainError, match="task"):
-        parse_tasks(text, 4, "suite")
+        parse_tasks(text, range(4), "suite")
 
 
 def test_plan():

@@ -20,7 +20,7 @@ def _one_thread():
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    """Drawing and collecting garbage take longer than training here; a module's first run has both."""
+    """Drawing and collecting garbage take longer than training; a module's first run has both."""
     monkeypatch.setattr(journal, "draw_curves", lambda *paths: None)
     monkeypatch.setattr(gc, "collect", lambda *generation: 0)
 

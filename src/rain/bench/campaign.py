@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def run_campaign(campaign: Campaign, console: Console) -> int:
     Ctrl-C scores what is recorded and then raises KeyboardInterrupt.
     """
     names = campaign.worlds.tasks(campaign.suite)
-    tasks = parse_tasks(campaign.tasks, len(names), campaign.suite)
+    tasks = parse_tasks(campaign.tasks, names, campaign.suite)
     trials = plan_trials(campaign.suite, tasks, campaign.episodes, campaign.target)
     setup = Setup(
         make_policy=campaign.policies,
@@ -82,7 +83,7 @@ def _report(
     campaign: Campaign,
     settings: dict[str, Any],
     scored: list[EpisodeRecord],
-    names: list[str],
+    names: Mapping[int, str],
     console: Console,
 ) -> None:
     title = f"{campaign.policies.name} on {campaign.suite}, target {campaign.target}"

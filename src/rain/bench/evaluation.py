@@ -41,7 +41,7 @@ class Evaluation:
     def check(self) -> None:
         """Raise RainError for a suite or a task that does not exist."""
         for suite in self.suites:
-            tasks = parse_tasks(self.tasks, len(self.worlds.tasks(suite)), suite)
+            tasks = parse_tasks(self.tasks, self.worlds.tasks(suite), suite)
             plan_trials(suite, tasks, self.episodes, "own")
 
     def run(self, policies: PolicySource, folder: Path, console: Console) -> int:
@@ -53,7 +53,7 @@ class Evaluation:
         """What is recorded of these episodes with the policies' present weights, by target."""
         found: dict[Target, Episodes] = {target: {} for target in self.targets}
         for target, campaign in self._campaigns(policies, folder):
-            tasks = parse_tasks(self.tasks, len(self.worlds.tasks(campaign.suite)), campaign.suite)
+            tasks = parse_tasks(self.tasks, self.worlds.tasks(campaign.suite), campaign.suite)
             asked = set(plan_trials(campaign.suite, tasks, self.episodes, target))
             records = latest(read_records(campaign.folder / "episodes.jsonl"), campaign.settings())
             found[target] |= {

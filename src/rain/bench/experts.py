@@ -46,7 +46,7 @@ class ExpertScore:
 
 def run_expert(trials: ExpertTrials) -> Iterator[ExpertScore]:
     """Yield every task's score as it is finished."""
-    tasks = parse_tasks(trials.task, len(suite_tasks(trials.suite)), trials.suite)
+    tasks = parse_tasks(trials.task, suite_tasks(trials.suite), trials.suite)
     if trials.episodes < 1 or trials.workers < 1:
         raise RainError("episodes and workers must be at least 1")
     yield from run_jobs(_score_task, [(trials, task) for task in tasks], trials.workers)

@@ -28,6 +28,13 @@ class FilmedWorld(World, Protocol):
         """One view's image, uint8 (size, size, 3)."""
 
 
+class ShownWorld(FilmedWorld, Protocol):
+    """A world that can show the regions of several targets at once."""
+
+    def regions(self, targets: list[str], view: str, size: int) -> NDArray[np.bool_]:
+        """Regions of the targets in one view, bool (n, size, size)."""
+
+
 class TaskWorld(RolloutWorld, FilmedWorld, Protocol):
     """A world with a task, official init states and other objects to point at."""
 
@@ -37,10 +44,14 @@ class TaskWorld(RolloutWorld, FilmedWorld, Protocol):
 
     @property
     def init_state_count(self) -> int:
-        """How many official init states there are."""
+        """How many init states there are that evaluations start from, the first ones."""
+
+    @property
+    def development_state_count(self) -> int:
+        """How many init states follow those, for development."""
 
     def reset(self, *, init_state: int | None = None, seed: int | None = None) -> None:
-        """Start again from an official init state or a fresh sample."""
+        """Start again from an init state or a fresh sample."""
 
     def graspable(self) -> list[str]:
         """Names of the objects that can be grasped."""
@@ -72,8 +83,8 @@ class PolicySource(Protocol):
 class WorldSource(Protocol):
     """Makes worlds, in whichever process calls it; picklable."""
 
-    def tasks(self, suite: str) -> list[str]:
-        """Names of a suite's tasks; RainError when the suite is unknown."""
+    def tasks(self, suite: str) -> dict[int, str]:
+        """Number and name of a suite's tasks; RainError when the suite is unknown."""
 
     def settings(self) -> dict[str, Any]:
         """What results depend on, as JSON values."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -131,9 +131,9 @@ def write_summary(path: Path, content: dict[str, Any]) -> None:
 
 
 def table(
-    records: Sequence[EpisodeRecord], names: Sequence[str], title: str, target: Target
+    records: Sequence[EpisodeRecord], names: Mapping[int, str], title: str, target: Target
 ) -> Table:
-    """A rich table: a row a task and the total. names: the suite's task names by index."""
+    """A rich table: a row a task and the total. names: the suite's task names by number."""
     first = "marked\nfirst" if target == "another" else "own\nfirst"
     # Narrow enough for 80 columns: the task's name gives way, the numbers do not.
     out = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
@@ -141,7 +141,7 @@ def table(
     for header in ("success", "95 %", first, "wrong\nobject", "crashed", "script", "steps"):
         out.add_column(header, justify="right", no_wrap=True)
     for task, part in score_tasks(records).items():
-        name = names[task].replace("_", " ") if task < len(names) else ""
+        name = names.get(task, "").replace("_", " ")
         out.add_row(*_cells(f"{task} {name}".strip(), part))
     out.add_section()
     out.add_row(*_cells("all", score(records)), style="bold")

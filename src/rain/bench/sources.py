@@ -80,8 +80,8 @@ class LiberoWorlds:
     rendering: Rendering = "fast"
     threads: int = 1
 
-    def tasks(self, suite: str) -> list[str]:
-        """Names of a suite's tasks; RainError when the suite is unknown."""
+    def tasks(self, suite: str) -> dict[int, str]:
+        """Number and name of a suite's tasks; RainError when the suite is unknown."""
         from rain.worlds.libero import suite_tasks
 
         return suite_tasks(suite)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -13,7 +13,8 @@ from rain.bench.protocols import TaskWorld
 from rain.bench.records import Target, Trial
 from rain.types import RainError, TaskScript
 
-Starts = Literal["official", "fresh"]
+Starts = Literal["official", "development", "fresh"]
+"""official: the init states for evaluation; development: those beside them (LIBERO-EX has some)."""
 
 FRESH_SEED = 1_000_000
 """First seed of fresh resets in evaluation: far from the small seeds of collecting."""
@@ -24,6 +25,7 @@ HORIZONS = {
     "libero_goal": 300,
     "libero_10": 520,
     "libero_90": 400,
+    "libero_ex": 600,
 }
 """Control steps an episode of each suite may take, as is usual for LIBERO."""
 
@@ -47,9 +49,13 @@ class Assignment:
 
 def assign(trial: Trial, world: TaskWorld, starts: Starts = "official") -> Assignment:
     """Resolve a trial; RainError when the scene has no such start or no other object."""
-    init_states = world.init_state_count
+    development = world.development_state_count if starts == "development" else None
+    first = 0 if development is None else world.init_state_count
+    init_states = world.init_state_count if development is None else development
+    if not init_states:
+        raise RainError(f"{trial.suite} has no init states for development")
     if trial.target == "own":
-        init_state, seed = _start(trial, init_states, starts, objects=1)
+        init_state, seed = _start(trial, init_states, starts, 1, first)
         script, goal = world.script, world.success
         return Assignment(script, marked_object(script), init_state, seed, goal)
     others = other_objects(world)
@@ -57,7 +63,7 @@ def assign(trial: Trial, world: TaskWorld, starts: Starts = "official") -> Assig
         raise RainError(
             f"{trial.suite} task {trial.task}: the scene has no other object to point at"
         )
-    init_state, seed = _start(trial, init_states, starts, objects=len(others))
+    init_state, seed = _start(trial, init_states, starts, len(others), first)
     script = world.script_for(others[_turn(trial, init_states, len(others))])
     # The task's own goal says nothing about the marked object.
     goal = partial(world.script_success, script)
@@ -88,9 +94,9 @@ def _turn(trial: Trial, init_states: int, objects: int) -> int:
 
 
 def _start(
-    trial: Trial, init_states: int, starts: Starts, objects: int
+    trial: Trial, init_states: int, starts: Starts, objects: int, first: int
 ) -> tuple[int | None, int | None]:
-    """Init state and seed of an episode, one of them None."""
+    """Init state, counted from ``first``, and seed of an episode, one of them None."""
     if starts == "fresh":
         return None, FRESH_SEED + trial.episode
     if trial.episode >= init_states * objects:
@@ -98,7 +104,7 @@ def _start(
             f"{trial.suite} task {trial.task} has {init_states * objects} different episodes: "
             f"give --episodes {init_states * objects} or fewer"
         )
-    return trial.episode % init_states, None
+    return first + trial.episode % init_states, None
 
 
 def plan_trials(suite: str, tasks: Sequence[int], episodes: int, target: Target) -> list[Trial]:
@@ -108,17 +114,17 @@ def plan_trials(suite: str, tasks: Sequence[int], episodes: int, target: Target)
     return [Trial(suite, task, episode, target) for task in tasks for episode in range(episodes)]
 
 
-def parse_tasks(text: str, count: int, suite: str) -> list[int]:
-    """Read ``all``, ``3`` or ``0,2,5``; RainError where a task does not exist."""
+def parse_tasks(text: str, known: Collection[int], suite: str) -> list[int]:
+    """Read ``all``, ``3`` or ``0,2,5``; RainError where a task is not among the ``known``."""
     if text == "all":
-        return list(range(count))
+        return sorted(known)
     try:
         tasks = sorted({int(part) for part in text.split(",")})
     except ValueError:
         raise RainError(f"task: expected all, a number or 0,2,5, got {text!r}") from None
     for task in tasks:
-        if not 0 <= task < count:
-            raise RainError(f"task {task}: {suite} has tasks 0 to {count - 1}")
+        if task not in known:
+            raise RainError(f"task {task}: {suite} has tasks {min(known)} to {max(known)}")
     return tasks
 
 

@@ -24,9 +24,9 @@ class Rollout:
     """
 
     suite: str = "libero_object"
-    """libero_spatial, libero_object, libero_goal, libero_10 …"""
+    """libero_spatial, libero_object, libero_goal, libero_10 or libero_ex."""
     task: str = "all"
-    """Task number, several (0,2,5) or all."""
+    """Task number, several (0,2,5) or all; of libero_ex its id (040)."""
     episodes: int = 10
     """Episodes of each task; episode i starts from official init state i."""
     checkpoint: str = "rain-nano"
@@ -35,7 +35,8 @@ class Rollout:
     """own: the task. another: region following, i.e. the regions of the scene's other objects in
     turn; success is the marked object in its place."""
     starts: Starts = "official"
-    """official init states (for evaluation only), or fresh resets of the same regions."""
+    """official init states (for evaluation only), those for development that libero_ex has beside
+    them, or fresh resets of the same regions."""
     workers: int = 1
     """Processes with one simulator each."""
     threads: int = 1
@@ -62,11 +63,12 @@ class Rollout:
     def campaign(self) -> Campaign:
         """The same as the bench room's words."""
         policies = CheckpointPolicies(self.checkpoint, self.threads)
-        folder = self.out or Path("runs") / f"{policies.name}-{self.suite}-{self.target}"
+        suite = self.suite.replace("-", "_")  # libero-ex and libero_ex are one
+        folder = self.out or Path("runs") / f"{policies.name}-{suite}-{self.target}"
         return Campaign(
             policies=policies,
             worlds=LiberoWorlds(self.rendering, self.threads),
-            suite=self.suite,
+            suite=suite,
             tasks=self.task,
             episodes=self.episodes,
             folder=folder,
@@ -80,7 +82,7 @@ class Rollout:
                 threshold=self.threshold,
                 consecutive=self.consecutive,
                 check_every_step=self.check_every_step,
-                horizon=self.horizon if self.horizon is not None else horizon_of(self.suite),
+                horizon=self.horizon if self.horizon is not None else horizon_of(suite),
             ),
         )
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from itertools import permutations, product
 
 import numpy as np
-import yaml
 from numpy.typing import ArrayLike
+
+from rain.worlds.libero.ex.problem import Problem
+from rain.worlds.libero.ex.tasks import ExTask, ex_tasks
 
 TOLERANCE = 0.06
 """m; LIBERO's regions are up to 5 cm wide, so this covers every sample of one, and its edge."""
@@ -53,17 +54,25 @@ class HeldOut:
 
 @cache
 def held_out_tasks() -> tuple[HeldOut, ...]:
-    """All LIBERO-EX tasks, in order."""
-    text = resources.files("rain.worlds.libero").joinpath("held_out.yaml").read_text("utf-8")
-    return tuple(
-        HeldOut(
-            id=entry["id"],
-            places={n: tuple(xy) if xy else None for n, xy in entry["places"].items()},
-            opened=frozenset(entry.get("opened", ())),
-            goal=frozenset(tuple(predicate) for predicate in entry["goal"]),
-        )
-        for entry in yaml.safe_load(text)
+    """All LIBERO-EX tasks, in order; RainError where LIBERO is not installed."""
+    return tuple(map(_held_out, ex_tasks()))
+
+
+def _held_out(task: ExTask) -> HeldOut:
+    scene = task.problem()
+    regions = {name: scene.region(scene.place_of(name)) for name in _placed_things(scene)}
+    return HeldOut(
+        id=task.id,
+        places={name: region.centre if region else None for name, region in regions.items()},
+        opened=scene.opened,
+        goal=frozenset(task.goal),
     )
+
+
+def _placed_things(scene: Problem) -> list[str]:
+    """Objects and fixtures but the table or floor, which is placed nowhere."""
+    placed = {fact[1] for fact in scene.start if fact[0] in ("on", "in")}
+    return sorted(name for name in {**scene.fixtures, **scene.objects} if name in placed)
 
 
 def held_out_task(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.types import RainError
+from rain.worlds.libero.files import INSTALL_HELP
 from rain.worlds.libero.regions import body_subtree
 from rain.worlds.libero.rendering import GL_HELP, choose_gl_backend
-from rain.worlds.libero.suites import INSTALL_HELP
 
 
 def make_env(bddl: Path) -> Any:
@@ -35,7 +35,7 @@ def make_env(bddl: Path) -> Any:
         # PyOpenGL raises.
         raise RainError(f"cannot load the GL back end ({error}): {GL_HELP}") from error
     problem = bddl_utils.get_problem_info(str(bddl))["problem_name"]
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), _no_debugger():
         return TASK_MAPPING[problem](
             str(bddl),
             robots=["Panda"],
@@ -62,7 +62,8 @@ def seeded_reset(env: Any, seed: int, tries: int = 100) -> None:
     try:
         for _ in range(tries):
             try:
-                env.reset()
+                with _no_debugger():
+                    env.reset()
                 _forget_gripper_commands(env)
                 return
             except RandomizationError:
@@ -70,6 +71,19 @@ def seeded_reset(env: Any, seed: int, tries: int = 100) -> None:
     finally:
         np.random.set_state(before)  # noqa: NPY002
     raise RainError(f"the scene's objects could not be placed in {tries} tries (seed {seed})")
+
+
+@contextlib.contextmanager
+def _no_debugger() -> Iterator[None]:
+    """Keep LIBERO from starting a debugger where nothing can be placed; it raises just after."""
+    import pdb
+
+    before = pdb.set_trace
+    pdb.set_trace = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        pdb.set_trace = before
 
 
 def _send_fixtures_home(env: Any) -> None:
@@ -96,6 +110,12 @@ def _forget_gripper_commands(env: Any) -> None:
     """Stop the ramp of earlier gripper commands: a soft reset leaves it running."""
     for robot in env.robots:
         robot.gripper.current_action = np.zeros(robot.gripper.dof)
+
+
+def hold_gripper_open(env: Any) -> None:
+    """Begin with the ramp of gripper commands at its end, as many open commands leave it."""
+    for robot in env.robots:
+        robot.gripper.current_action = np.array([1.0, -1.0])
 
 
 def axis_angle(rotation: NDArray) -> NDArray[np.float64]:
@@ -132,6 +152,18 @@ def finger_bodies(model: Any) -> dict[int, str]:
         for side, root in sides.items()
         for body in body_subtree(model.body_parentid, model.body(root).id)
     }
+
+
+def between_fingers(model: Any, data: Any, owners: Mapping[int, str]) -> list[str]:
+    """Names of what both fingers touch; ``owners``: see ``body_owners``."""
+    body_of, fingers = model.geom_bodyid, finger_bodies(model)
+    touching: dict[str, set[str]] = {}
+    for contact in data.contact:
+        for one, two in ((contact.geom1, contact.geom2), (contact.geom2, contact.geom1)):
+            finger, name = fingers.get(int(body_of[one])), owners.get(int(body_of[two]))
+            if finger and name:
+                touching.setdefault(name, set()).add(finger)
+    return [name for name, sides in touching.items() if len(sides) == 2]
 
 
 def body_owners(model: Any, roots: Mapping[str, int], names: list[str]) -> dict[int, str]:

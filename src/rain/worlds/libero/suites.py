@@ -1,28 +1,37 @@
-"""LIBERO's suites: task names, scene files, official init states and the tasks' scripts."""
+"""LIBERO's suites and LIBERO-EX: task names, scene files, init states and the tasks' scripts."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-import numpy as np
 import yaml
-from numpy.typing import NDArray
 
 from rain.types import RainError, Subtask, TaskScript
-from rain.worlds.libero.rendering import choose_gl_backend
+from rain.worlds.libero.ex.states import STATES, read_states, states_file
+from rain.worlds.libero.ex.tasks import EX_SUITE, ExTask, ex_tasks
+from rain.worlds.libero.files import init_states_path, scene_path
+from rain.worlds.libero.goals import Predicate
+from rain.worlds.libero.init_states import InitStates, read_official
+from rain.worlds.libero.regions import parse_target
+
+if TYPE_CHECKING:
+    from rain.worlds.libero.world import LiberoWorld
 
 SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
 """The four suites of the 40 training tasks."""
 
-INSTALL_HELP = "the LIBERO simulator is not installed: pip install 'rain-robotics[sim]'"
-
 
 @dataclass(frozen=True)
 class Task:
-    """One LIBERO task: its place in the suite, its scene file and its script."""
+    """One task: its number in the suite, its scene file, its init states and its script."""
 
     suite: str
     index: int
@@ -31,13 +40,51 @@ class Task:
     init_states: Path
     script: TaskScript
 
-    def load_init_states(self) -> NDArray[np.float64]:
-        """Read the official init states, (n, 1 + qpos + qvel); for evaluation only."""
-        try:
-            with np.load(self.init_states, allow_pickle=False) as stored:
-                return np.asarray(stored[stored.files[0]], dtype=np.float64)
-        except (OSError, ValueError) as error:
-            raise RainError(f"{self.init_states}: init states cannot be read: {error}") from error
+    @contextmanager
+    def scene_file(self) -> Iterator[Path]:
+        """Where the scene's BDDL file is, within the ``with`` block."""
+        yield self.bddl
+
+    def load_init_states(self) -> InitStates:
+        """Read the official init states; for evaluation only."""
+        return read_official(self.init_states)
+
+    def arrange(self, world: LiberoWorld) -> None:
+        """Put right, after a reset, what LIBERO's samplers cannot place: nothing here."""
+
+    def full_goal(self) -> tuple[Predicate, ...]:
+        """The goal of the whole task of which this one asks for a part; empty where it is whole."""
+        return ()
+
+
+@dataclass(frozen=True)
+class ExSuiteTask(Task):
+    """A LIBERO-EX task: its scene file is made when it is needed; ``bddl`` is only its name."""
+
+    declared: ExTask
+
+    @contextmanager
+    def scene_file(self) -> Iterator[Path]:
+        """Write the scene's BDDL file into a temporary folder."""
+        with TemporaryDirectory(prefix="rain-") as folder:
+            path = Path(folder) / self.bddl
+            path.write_text(self.declared.bddl(), "utf-8")
+            yield path
+
+    def load_init_states(self) -> InitStates:
+        """Read the frozen init states; for evaluation and development only."""
+        return read_states(self.init_states).starts
+
+    def arrange(self, world: LiberoWorld) -> None:
+        """Put things inside fixtures where LIBERO's sampler leaves them on the roof."""
+        for move in self.declared.put_inside():
+            middle, _, _ = world.site_pose(str(parse_target(str(move.into)).site))
+            x, y, z = middle + move.offset
+            world.place_object(move.name, (x, y), z=float(z))
+
+    def full_goal(self) -> tuple[Predicate, ...]:
+        """The source task's goal, for decomposition tasks."""
+        return self.declared.full_goal()
 
 
 @cache
@@ -46,44 +93,62 @@ def _scripts() -> dict[str, list[dict]]:
     return yaml.safe_load(text)
 
 
-@cache
-def _libero_root() -> Path:
-    choose_gl_backend()
-    try:
-        import libero.libero
-    except ImportError as error:
-        raise RainError(f"{INSTALL_HELP} ({error})") from error
-    return Path(libero.libero.__file__).parent
+def suite_tasks(suite: str) -> dict[int, str]:
+    """The tasks of a suite, number -> name, in LIBERO's order; of LIBERO-EX 1 to 75.
 
-
-def suite_tasks(suite: str) -> list[str]:
-    """List the task names of a suite, in LIBERO's order."""
+    LIBERO-EX may be written libero-ex too. RainError where the suite is unknown.
+    """
+    if is_ex(suite):
+        return {int(task.id): _slug(task) for task in ex_tasks()}
     if suite not in _scripts():
-        raise RainError(f"suite {suite!r} is unknown; known: {', '.join(_scripts())}")
-    return [entry["task"] for entry in _scripts()[suite]]
+        raise RainError(f"suite {suite!r} is unknown; known: {', '.join([*_scripts(), EX_SUITE])}")
+    return {index: entry["task"] for index, entry in enumerate(_scripts()[suite])}
+
+
+def is_ex(suite: str) -> bool:
+    """Say whether a suite's name is LIBERO-EX's."""
+    return suite.replace("-", "_") == EX_SUITE
 
 
 def task_named(name: str) -> tuple[str, int] | None:
-    """Suite and index of a task by the name its BDDL file has; None where none has it."""
+    """Suite and number of a LIBERO task by the name its BDDL file has; None where none has it."""
     for suite in SUITES:
-        if name in suite_tasks(suite):
-            return suite, suite_tasks(suite).index(name)
+        for index, known in suite_tasks(suite).items():
+            if known == name:
+                return suite, index
     return None
 
 
 def find_task(suite: str, index: int) -> Task:
-    """Look a task up by suite and index; RainError where there is none."""
+    """Look a task up by suite and number; RainError where there is none."""
     names = suite_tasks(suite)
-    if not 0 <= index < len(names):
-        raise RainError(f"{suite} has tasks 0 to {len(names) - 1}, not {index}")
+    if index not in names:
+        raise RainError(f"{suite} has tasks {min(names)} to {max(names)}, not {index}")
+    if is_ex(suite):
+        return _ex_suite_task(ex_tasks()[index - 1])
     entry = _scripts()[suite][index]
-    root = _libero_root()
     subtasks = tuple(Subtask(*line.split(" ", 1)) for line in entry["subtasks"])
     return Task(
         suite=suite,
         index=index,
         name=entry["task"],
-        bddl=root / "bddl_files" / suite / f"{entry['task']}.bddl",
-        init_states=root / "init_files" / suite / f"{entry['task']}.pruned_init.npz",
+        bddl=scene_path(suite, entry["task"]),
+        init_states=init_states_path(suite, entry["task"]),
         script=TaskScript(entry["instruction"], subtasks),
     )
+
+
+def _ex_suite_task(task: ExTask) -> ExSuiteTask:
+    return ExSuiteTask(
+        suite=EX_SUITE,
+        index=int(task.id),
+        name=_slug(task),
+        bddl=Path(f"{task.id}.bddl"),
+        init_states=states_file(STATES, task.id),
+        script=task.script,
+        declared=task,
+    )
+
+
+def _slug(task: ExTask) -> str:
+    return re.sub(r"\W+", "_", task.instruction.lower()).strip("_")

@@ -14,6 +14,7 @@ from rain.types import Conventions, Observation, RainError, Subtask, TaskScript
 from rain.worlds.labels import Labeller
 from rain.worlds.libero import loading
 from rain.worlds.libero.goals import Predicate, goal_of
+from rain.worlds.libero.init_states import InitStates
 from rain.worlds.libero.regions import body_subtree
 from rain.worlds.libero.suites import find_task
 from rain.worlds.libero.views import CAMERAS, Views
@@ -56,9 +57,10 @@ class LiberoWorld:
         self.task = find_task(suite, task)
         self.rendering = rendering
         self.conventions = libero_conventions(image_size, views)
-        self.env = loading.make_env(self.task.bddl)
+        with self.task.scene_file() as bddl:
+            self.env = loading.make_env(bddl)
         self._views = Views(self.env, rendering)
-        self._init_states: NDArray | None = None
+        self._init_states: InitStates | None = None
         self._rest_height: dict[str, float] = {}
         self._geom_ids: dict[str, NDArray[np.int64]] = {}
         self._owners: dict[int, str] = {}
@@ -73,8 +75,13 @@ class LiberoWorld:
 
     @property
     def init_state_count(self) -> int:
-        """How many official init states there are."""
-        return len(self._load_init_states())
+        """How many init states there are that evaluations start from, the first ones."""
+        return self._load_init_states().evaluation
+
+    @property
+    def development_state_count(self) -> int:
+        """How many init states follow those, for development."""
+        return self._load_init_states().development
 
     @property
     def model(self) -> Any:
@@ -119,22 +126,29 @@ class LiberoWorld:
     def reset(
         self, *, init_state: int | None = None, seed: int | None = None, settle: bool = True
     ) -> None:
-        """Start again from official init state ``init_state`` or a fresh sample with ``seed``.
+        """Start again from init state ``init_state`` or a fresh sample with ``seed``.
 
-        A fresh sample draws the same BDDL regions as the official states did. Both settle.
+        A fresh sample draws the same BDDL regions as the init states did. Both settle, but for
+        init states that were stored at rest: those are restored to the bit.
         """
         if (init_state is None) == (seed is None):
             raise RainError("reset: give either init_state or seed")
-        if init_state is not None and not 0 <= init_state < self.init_state_count:
+        starts = self._load_init_states() if init_state is not None else None
+        if init_state is not None and not 0 <= init_state < len(starts or ()):
             raise RainError(
-                f"{self.task.name} has init states 0 to {self.init_state_count - 1}, "
-                f"not {init_state}"
+                f"{self.task.name} has init states 0 to {len(starts or ()) - 1}, not {init_state}"
             )
         # The gripper's command ramp is not part of the simulator's state: only reset clears it.
         loading.seeded_reset(self.env, 0 if seed is None else seed)
-        if init_state is not None:
-            self.set_state(self._load_init_states()[init_state])
-        if settle:
+        self.task.arrange(self)
+        if starts is not None and init_state is not None:
+            if starts.fixture_poses is not None:
+                self.set_fixture_poses(starts.fixture_poses[init_state])
+            self.set_state(starts.states[init_state])
+        if starts is not None and starts.settled:
+            loading.hold_gripper_open(self.env)
+            self.settle(0)
+        elif settle:
             self.settle()
 
     def settle(self, steps: int = SETTLE_STEPS) -> None:
@@ -299,13 +313,25 @@ class LiberoWorld:
         """Say whether the task's own BDDL goal holds now."""
         return bool(self.env._check_success())
 
+    def full_success(self) -> bool:
+        """Say whether the whole task holds now of which this one asks for a part; else False.
+
+        Of LIBERO-EX's decomposition tasks; an episode in which it held has failed.
+        """
+        full = self.task.full_goal()
+        return bool(full) and all(self.holds(p) for p in full)
+
     def script_success(self, script: TaskScript) -> bool:
         """Say whether what ``script`` leads to holds now: each object at its place, each joint."""
         return not self.unmet(script)
 
     def unmet(self, script: TaskScript) -> list[Predicate]:
         """What ``script`` leads to and does not hold now."""
-        return [p for p in goal_of(script) if not self.env._eval_predicate(list(p))]
+        return [p for p in goal_of(script) if not self.holds(p)]
+
+    def holds(self, predicate: Predicate) -> bool:
+        """Evaluate one of LIBERO's predicates now."""
+        return bool(self.env._eval_predicate(list(predicate)))
 
     def held_object(self) -> str | None:
         """The object that both fingers touch and that is lifted off its rest."""
@@ -316,17 +342,9 @@ class LiberoWorld:
 
     def touched_by_both_fingers(self) -> list[str]:
         """Objects in contact with both fingers."""
-        body_of = self.model.geom_bodyid
-        fingers = loading.finger_bodies(self.model)
         if not self._owners:
             self._owners = loading.body_owners(self.model, self.env.obj_body_id, self.objects())
-        touching: dict[str, set[str]] = {}
-        for contact in self.data.contact:
-            for one, two in ((contact.geom1, contact.geom2), (contact.geom2, contact.geom1)):
-                finger, name = fingers.get(int(body_of[one])), self._owners.get(int(body_of[two]))
-                if finger and name:
-                    touching.setdefault(name, set()).add(finger)
-        return [name for name, sides in touching.items() if len(sides) == 2]
+        return loading.between_fingers(self.model, self.data, self._owners)
 
     def close(self) -> None:
         """Free the simulator and its GL context."""
@@ -335,7 +353,7 @@ class LiberoWorld:
 
     # --- inside -------------------------------------------------------------------------------
 
-    def _load_init_states(self) -> NDArray[np.float64]:
+    def _load_init_states(self) -> InitStates:
         if self._init_states is None:
             self._init_states = self.task.load_init_states()
         return self._init_states

@@ -78,14 +78,16 @@ class Reach:
         joints: Mapping[int, float] | None = None,
         start: NDArray | None = None,
         without: Collection[str] = (),
+        ring: tuple[float, float] = COMFORT,
     ) -> Posture | None:
         """Find joints for a pose of the hand in the base frame; ``None`` when there are none.
 
         opening: finger gap, m, default as now; joints: other joints to set first (qpos address ->
         value), such as a drawer's; start (7,): where the search begins; without: objects that are
-        carried, or lie in the drawer, and so move along: they are taken out of the way.
+        carried, or lie in the drawer, and so move along: they are taken out of the way; ring: least
+        and largest horizontal distance from the base, m.
         """
-        if not COMFORT[0] < float(np.hypot(*position[:2])) < COMFORT[1]:
+        if not ring[0] < float(np.hypot(*position[:2])) < ring[1]:
             return None
         import mujoco
 

@@ -1,0 +1,23 @@
+"""``rain bench``: the benchmark LIBERO-EX, its tasks and the states that episodes start from."""
+
+from __future__ import annotations
+
+from rain.cli.bench_freeze import Freeze, run_freeze
+from rain.cli.bench_list import List, run_list
+from rain.cli.bench_show import Show, run_show
+from rain.cli.bench_verify import Verify, run_verify
+from rain.cli.subcommands import run_subcommand
+
+
+def main(args: list[str]) -> int:
+    """Run ``rain bench SUBCOMMAND``."""
+    return run_subcommand(
+        args,
+        "rain bench",
+        {
+            "list": (List, run_list),
+            "show": (Show, run_show),
+            "verify": (Verify, run_verify),
+            "freeze": (Freeze, run_freeze),
+        },
+    )
