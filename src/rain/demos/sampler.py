@@ -134,9 +134,9 @@ def _mixed(
     """Balance recorded and retargeted samples apart; the latter get ``share`` of the weight."""
     result = np.zeros_like(weights)
     for part, wanted in ((~retargeted, 1 - share), (retargeted, share)):
-        balanced = balanced(action_type[part], weights[part], balance)
-        if balanced.sum() > 0:
-            result[part] = wanted * balanced / balanced.sum()
+        shares = balanced(action_type[part], weights[part], balance)
+        if shares.sum() > 0:
+            result[part] = wanted * shares / shares.sum()
     return result
 
 

@@ -21,7 +21,9 @@ class _Declare(importlib.abc.MetaPathFinder):
 
             # Kept for the life of the process: the declaration goes away with it.
             _Declare.library = torch.library.Library("torchvision", "FRAGMENT")
-            _Declare.library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            _Declare.library.define(
+                "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            )
         return None
 
 

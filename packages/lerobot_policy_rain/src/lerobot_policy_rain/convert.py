@@ -1,7 +1,7 @@
 """RAIN checkpoints and LeRobot's pretrained folders: the same weights, two headers.
 
-A pretrained folder's ``model.safetensors`` is a RAIN checkpoint's, byte for byte; the checkpoint's
-``config.json`` is the field ``checkpoint`` of LeRobot's. So converting copies a file.
+A pretrained folder's ``model.safetensors`` is a RAIN checkpoint's, with the same tensors and the
+same digest of its header; the checkpoint's ``config.json`` is the field ``checkpoint`` of LeRobot's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from lerobot.policies.factory import make_pre_post_processors
 
 from lerobot_policy_rain.configuration_rain import LeRobotRainConfig
 from rain.model.checkpoint import CONFIG, FORMAT, WEIGHTS, Checkpoint, load_checkpoint
-from rain.model.policy import find_checkpoint
 from rain.types import RainError
 
 
@@ -45,7 +44,9 @@ def is_checkpoint(folder: Path) -> bool:
 def as_checkpoint(meta: dict[str, Any] | None, weights: Path) -> Iterator[Path]:
     """A RAIN checkpoint folder for the block, of LeRobot's header and weights."""
     if not meta:
-        raise RainError(f"{weights.parent / CONFIG}: checkpoint is missing; it is no policy of RAIN")
+        raise RainError(
+            f"{weights.parent / CONFIG}: checkpoint is missing; it is no policy of RAIN"
+        )
     if not weights.is_file():
         raise RainError(f"{weights} is missing; copy the whole folder again")
     with tempfile.TemporaryDirectory() as folder:
@@ -74,7 +75,7 @@ def export_checkpoint(pretrained: Path, out: Path) -> Path:
 
 
 def import_checkpoint(checkpoint: str, out: Path) -> Path:
-    """Write a RAIN checkpoint, by folder or shipped name, as a LeRobot policy; returns its folder."""
+    """Write a RAIN checkpoint (folder or shipped name) as a LeRobot policy; returns its folder."""
     from lerobot_policy_rain.modeling_rain import LeRobotRainPolicy
 
     policy = LeRobotRainPolicy(LeRobotRainConfig(init=checkpoint, device="cpu"))

@@ -6,7 +6,7 @@ this one is named after what it adds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -65,7 +65,9 @@ class RainEnv(EnvConfig):
         """What the environment is made with."""
         suite, _, number = (self.task or "").partition("/")
         if not number.isdigit():
-            raise RainError(f"env.task: expected SUITE/NUMBER, e.g. libero_object/0, not {self.task}")
+            raise RainError(
+                f"env.task: expected SUITE/NUMBER, e.g. libero_object/0, not {self.task}"
+            )
         return {
             "suite": suite,
             "task": int(number),
@@ -91,9 +93,7 @@ class ScriptEnv(gym.Env):
     def __init__(self, world: Any, target: str | None = None, starts: str = "init") -> None:
         self.world, self._starts = world, starts
         self.script = world.script if target is None else world.script_for(target)
-        self._goal = (
-            world.success if target is None else lambda: world.script_success(self.script)
-        )
+        self._goal = world.success if target is None else lambda: world.script_success(self.script)
         self.task = self.task_description = self.script.instruction
         self._next = 0
         size, views = world.conventions.image_size, world.conventions.views

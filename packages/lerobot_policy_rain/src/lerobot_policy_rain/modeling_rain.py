@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from huggingface_hub import hf_hub_download
+from lerobot.configs.policies import PreTrainedConfig
 from lerobot.policies.pretrained import PreTrainedPolicy
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -254,7 +255,7 @@ class LeRobotRainPolicy(PreTrainedPolicy):
             policy = cls(config or LeRobotRainConfig(init=str(folder)), **kwargs)
         else:
             if config is None:
-                config = LeRobotRainConfig.from_pretrained(pretrained_name_or_path, **hub)
+                config = PreTrainedConfig.from_pretrained(pretrained_name_or_path, **hub)
             weights = folder / WEIGHTS
             if not folder.is_dir():
                 weights = Path(hf_hub_download(str(pretrained_name_or_path), WEIGHTS, **hub))
