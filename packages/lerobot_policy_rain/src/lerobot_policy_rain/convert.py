@@ -1,7 +1,8 @@
 """RAIN checkpoints and LeRobot's pretrained folders: the same weights, two headers.
 
 A pretrained folder's ``model.safetensors`` is a RAIN checkpoint's, with the same tensors and the
-same digest of its header; the checkpoint's ``config.json`` is the field ``checkpoint`` of LeRobot's.
+same digest of its header; the checkpoint's ``config.json`` is the field ``checkpoint`` of LeRobot's
+``config.json``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ def _write(path: Path, text: str) -> None:
 
 def main() -> None:
     """``rain-lerobot export|import``."""
-    commands = {"export": export_command, "import": import_command}
+    commands: dict[str, Callable[..., Path]] = {"export": export_command, "import": import_command}
     try:
         print(tyro.extras.subcommand_cli_from_dict(commands, prog="rain-lerobot"))
     except RainError as error:

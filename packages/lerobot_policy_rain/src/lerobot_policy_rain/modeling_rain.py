@@ -103,7 +103,7 @@ class LeRobotRainPolicy(PreTrainedPolicy):
     def get_optim_params(self) -> list[dict[str, Any]]:
         """Matrices, which AdamW decays, and the rest, as ``rain train`` has them."""
         learned = self._learned().values()
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [p for p in learned if p.ndim >= 2]},
             {"params": [p for p in learned if p.ndim < 2], "weight_decay": 0.0},
         ]
@@ -121,7 +121,8 @@ class LeRobotRainPolicy(PreTrainedPolicy):
         if self._average is None and self.recipe.ema and self.training:
             self._average = Average(self._learned(), self.recipe.ema)
         device = next(self.net.parameters()).device
-        total, parts = torch.zeros((), device=device), {}
+        total = torch.zeros((), device=device)
+        parts: dict[str, float] = {}
         for stage in ("1", "2"):
             if self.config.stage not in ("both", stage):
                 continue
