@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import demos_helpers
@@ -17,7 +16,6 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 pytest.importorskip("lerobot.__version__", reason="make test-lerobot has it")
-sys.path.insert(0, str(Path(__file__).parent))
 
 import gymnasium as gym
 import lerobot_helpers as helpers

@@ -18,7 +18,6 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 pytest.importorskip("lerobot.__version__", reason="make test-lerobot has it")
-sys.path.insert(0, str(Path(__file__).parent))
 
 import datasets
 import lerobot_helpers as helpers
