@@ -20,7 +20,11 @@ READY := $(VENV)/.ready
 # The real lerobot library, whose requirements exclude ours: in an environment of its own.
 LEROBOT_VENV := .venv-lerobot
 LEROBOT_READY := $(LEROBOT_VENV)/.ready
-LEROBOT := lerobot==0.4.4
+# torchvision: the newest that lerobot allows. Its compiled operators do not load beside a CPU build
+# of torch, and none of them is used; tests/lerobot/shim declares the one that its import looks up.
+LEROBOT := lerobot==0.4.4 torchvision==0.25.0
+LEROBOT_SHIM := tests/lerobot/shim/torchvision_operators.py
+PLUGIN := packages/lerobot_policy_rain
 CONSTRAINTS := constraints/cpu.txt
 TORCH := $(shell grep '^torch==' $(CONSTRAINTS))
 # MuJoCo's two off-screen renderers: EGL (preferred) and OSMesa.
@@ -32,7 +36,7 @@ help:
 	@echo "make setup   create .venv and install RAIN with the simulator and the tools"
 	@echo "make demo    set up, then run one libero_object episode and write demo.mp4"
 	@echo "make test    set up, then run the tests"
-	@echo "make test-lerobot   the real lerobot library reads our datasets, in .venv-lerobot"
+	@echo "make test-lerobot   the real lerobot reads our datasets and trains RAIN, in .venv-lerobot"
 	@echo "make lint    set up, then ruff (rules and format) and mypy"
 	@echo "make format  let ruff mend what it can"
 	@echo "make doctor  set up, then say what works on this machine"
@@ -74,15 +78,18 @@ demo: $(READY) | system
 test: $(READY) | system
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-$(LEROBOT_READY): constraints/lerobot.txt | system
+$(LEROBOT_READY): constraints/lerobot.txt $(PLUGIN)/pyproject.toml $(LEROBOT_SHIM) | system
 	@if [ ! -x $(LEROBOT_VENV)/bin/pip ]; then $(PYTHON) -m venv $(LEROBOT_VENV); fi
 	$(LEROBOT_VENV)/bin/python -m pip install --quiet $(TORCH_ARGS) $(TORCH)
 	$(LEROBOT_VENV)/bin/python -m pip install --quiet -r constraints/lerobot.txt
 	$(LEROBOT_VENV)/bin/python -m pip install --quiet --no-deps $(LEROBOT)
+	$(LEROBOT_VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e . -e $(PLUGIN)
+	@site=$$($(LEROBOT_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'); \
+	cp $(LEROBOT_SHIM) $$site/; echo "import torchvision_operators" >$$site/torchvision_operators.pth
 	@touch $@
 
 test-lerobot: $(LEROBOT_READY)
-	PYTHONPATH=src $(LEROBOT_VENV)/bin/python -m pytest tests/lerobot $(PYTEST_ARGS)
+	$(LEROBOT_VENV)/bin/python -m pytest tests/lerobot $(PYTEST_ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

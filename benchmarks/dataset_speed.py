@@ -3,8 +3,8 @@
 The same episodes are kept as PNG and as video. Each is read with images decoded (our reader, and
 lerobot's own loader where ``make test-lerobot`` has made its environment), from unpacked
 memory-mapped pixels and from the feature cache, as training does. A sample has the images of all
-views, or their features, and the regions of its target; lerobot's has images and label maps. Where
-torchvision is missing, lerobot decodes videos through the stand-in of ``tests/lerobot/shim``.
+views, or their features, and the regions of its target; lerobot's has images and label maps. It
+decodes videos with PyAV, through torchvision.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ printed is the rate.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 import tempfile
@@ -14,8 +13,6 @@ import time
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
-if not importlib.util.find_spec("torchvision"):
-    sys.path.insert(0, str(Path(__file__).parent.parent / "tests/lerobot/shim"))
 
 import datasets
 import torch

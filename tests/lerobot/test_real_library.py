@@ -5,10 +5,8 @@ Runs in an environment of its own (``make test-lerobot``); elsewhere it is skipp
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,9 +18,6 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 # A module of the library: the folder tests/demos/lerobot would pass for the package itself.
 pytest.importorskip("lerobot.__version__", reason="make test-lerobot has it")
-if not importlib.util.find_spec("torchvision"):
-    # See the folder's own words on why: it gives the two things that reading needs.
-    sys.path.insert(0, str(Path(__file__).parent / "shim"))
 
 import datasets
 import pyarrow.parquet as pq

@@ -176,8 +176,12 @@ class SubtaskCursor:
         return True
 
 
-class _Driver:
-    """Chooses the action of every step: looks when a look is due, else goes on with its chunk."""
+class Driver:
+    """Chooses the action of every step: looks when a look is due, else goes on with its chunk.
+
+    Of the world it asks ``observe``, ``held_object`` and the action's meaning; stepping it is its
+    caller's.
+    """
 
     def __init__(
         self,
@@ -287,7 +291,7 @@ class _Journal:
         if held is not None and (not self._grasps or self._grasps[-1].object != held):
             self._grasps.append(Grasp(self.steps, held))
 
-    def result(self, driver: _Driver, clock: PartClock) -> EpisodeResult:
+    def result(self, driver: Driver, clock: PartClock) -> EpisodeResult:
         success = self.success_step is not None
         return EpisodeResult(
             outcome="success" if success else "finished" if driver.cursor.finished else "horizon",
@@ -321,7 +325,7 @@ def rollout(
     goal = goal or world.success
     policy.conventions.check(world.conventions, "the policy", "the world")
     clock = PartClock()
-    driver = _Driver(world, policy, script, config, clock)
+    driver = Driver(world, policy, script, config, clock)
     journal = _Journal()
     last = False
     while not last:

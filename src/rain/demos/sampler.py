@@ -62,7 +62,7 @@ class Sampler:
         if retargeted is not None and retargeted.any():
             weights = _mixed(kinds, weights, options.balance, retargeted, retarget_share)
         else:
-            weights = _balanced(kinds, weights, options.balance)
+            weights = balanced(kinds, weights, options.balance)
         if not weights.sum() > 0:
             raise RainError("sampler: every sample has weight zero; nothing could be learned")
         starts = np.flatnonzero(np.r_[True, np.diff(samples.span) != 0])
@@ -114,9 +114,10 @@ def progress_weights(samples: Samples, options: SamplerOptions) -> NDArray[np.fl
     return weights
 
 
-def _balanced(
+def balanced(
     action_type: NDArray[np.int64], weights: NDArray[np.float64], balance: float
 ) -> NDArray[np.float64]:
+    """Change weights (n,) so that action types (n,) are balanced as ``SamplerOptions`` says."""
     total = np.bincount(action_type, weights, minlength=len(ACTION_TYPES))
     factor = np.zeros_like(total)
     np.power(total, -balance, out=factor, where=total > 0)
@@ -130,9 +131,9 @@ def _mixed(
     """Balance recorded and retargeted samples apart; the latter get ``share`` of the weight."""
     result = np.zeros_like(weights)
     for part, wanted in ((~retargeted, 1 - share), (retargeted, share)):
-        balanced = _balanced(action_type[part], weights[part], balance)
-        if balanced.sum() > 0:
-            result[part] = wanted * balanced / balanced.sum()
+        shares = balanced(action_type[part], weights[part], balance)
+        if shares.sum() > 0:
+            result[part] = wanted * shares / shares.sum()
     return result
 
 
