@@ -4,6 +4,7 @@ from processes of this machine, so results and resuming are the same."""
 from __future__ import annotations
 
 import importlib
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -88,6 +89,4 @@ class RayJob:
 
 
 def _duplicated(connection: Connection) -> int:
-    import os
-
     return os.dup(connection.fileno())
