@@ -10,12 +10,12 @@ import pytest
 from bench_fakes import FakeWorld
 
 from rain.bench.episode import RolloutConfig
-from rain.bench.policy_process import Answerer, PolicyProcess, _Request
+from rain.bench.policy_process import Answerer, PolicyProcess, _Request, check_batches
 from rain.bench.records import RecordFile, read_records
 from rain.bench.runner import Runner
 from rain.bench.trials import plan_trials
 from rain.bench.worker import Setup
-from rain.types import RainError, Subtask
+from rain.types import ActionChunk, RainError, Subtask
 
 OBSERVATION = FakeWorld().observe(Subtask("grasp", "milk_1"))
 SETUP = Setup(
@@ -75,6 +75,23 @@ def test_a_process_that_dies_ends_the_run_and_blames_no_episode(tmp_path):
     ):
         run(path, remote, 1, plan_trials("kitchen", [0], 2, "own"))
     assert not path.exists()
+
+
+class Placed(fakes.NoisyPolicies):
+    """What it predicts is a little off in the second place of a batch."""
+
+    def predict_together(self, policies, observations, size):
+        found = super().predict_together(policies, observations, size)
+        for prediction in found[1:2]:
+            actions = np.nextafter(prediction.action_chunk.actions, np.float32(2))
+            object.__setattr__(prediction, "action_chunk", ActionChunk(actions))
+        return found
+
+
+def test_rounding_by_place_is_refused_at_the_start():
+    check_batches(fakes.NoisyPolicies(), fakes.CONVENTIONS, 3)
+    with pytest.raises(RainError, match="--policy-process 1 or 4"):
+        check_batches(Placed(), fakes.CONVENTIONS, 2)
 
 
 class Mailbox:

@@ -2,7 +2,9 @@
 
 Requests that are waiting at the same time are answered in one batch. What an episode gets must not
 depend on that: each worker has its own policy, with its own noise, and a batch always has the same
-number of rows, because networks round differently in batches of other sizes.
+number of rows, because networks round differently in batches of other sizes. Some kernels even
+round a row by its place in the batch (seen on a CPU in batches of two, not of four or eight); so it
+is tried at the start, and a batch size at which that happens is refused.
 """
 
 from __future__ import annotations
@@ -19,11 +21,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import get_context
 from multiprocessing.connection import Client, Connection, Listener
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rain.bench.protocols import BatchingSource, Needs, PolicySource, WorldPolicy, needs_of
-from rain.types import Conventions, Observation, Policy, Prediction, RainError
+from rain.types import STATE_DIM, Conventions, Observation, Policy, Prediction, RainError
 from rain.worlds.processes import end_with
+
+MOST_PROBES = 8
+"""Orders in which a batch is tried."""
 
 
 class PolicyLostError(RainError):
@@ -122,6 +130,8 @@ def _serve(starter: Connection, source: PolicySource, batch: int, key: bytes) ->
         first = source(0)
         if isinstance(first, WorldPolicy):
             raise RainError(f"{source.name} acts on the world itself: give --policy-process 0")
+        if batch > 1 and isinstance(source, BatchingSource):
+            check_batches(source, first.conventions, batch)
         listener = Listener(None, "AF_UNIX", backlog=64, authkey=key)
         starter.send(("address", listener.address))
     except RainError as error:
@@ -133,6 +143,45 @@ def _serve(starter: Connection, source: PolicySource, batch: int, key: bytes) ->
     desk: queue.Queue[_Request] = queue.Queue()
     threading.Thread(target=_accept, args=(listener, desk), daemon=True).start()
     Answerer(source, batch).run(desk)
+
+
+class _Together(BatchingSource, PolicySource, Protocol):
+    """A source whose policies can be asked together."""
+
+
+def check_batches(source: _Together, conventions: Conventions, batch: int) -> None:
+    """RainError where a prediction depends on its place in a batch or on what else is in it.
+
+    Tried on random observations, to the bit; which kernels run depends on shapes, not on values.
+    """
+    rng = np.random.default_rng(0)
+    seen = [_random_observation(conventions, rng) for _ in range(batch)]
+
+    def ask(rows: Sequence[int]) -> dict[int, NDArray]:
+        policies = [source(row) for row in rows]
+        asked = [policy for policy in policies if not isinstance(policy, WorldPolicy)]
+        given = source.predict_together(asked, [seen[row] for row in rows], batch)
+        return {row: p.action_chunk.actions for row, p in zip(rows, given, strict=True)}
+
+    alone = {row: ask([row])[row] for row in range(batch)}
+    for first in range(min(batch, MOST_PROBES)):
+        rows = [*range(first, batch), *range(first)]
+        for row, actions in ask(rows).items():
+            if not np.array_equal(actions, alone[row]):
+                raise RainError(
+                    f"batches of {batch} are rounded by a request's place among the others here, "
+                    f"so results would depend on chance: give --policy-process 1 or {2 * batch}"
+                )
+
+
+def _random_observation(conventions: Conventions, rng: np.random.Generator) -> Observation:
+    size = conventions.image_size
+    return Observation(
+        {v: rng.integers(0, 256, (size, size, 3), dtype=np.uint8) for v in conventions.views},
+        {v: rng.random((size, size)) < 0.1 for v in conventions.views},
+        rng.normal(size=STATE_DIM).astype(np.float32),
+        "grasp",
+    )
 
 
 @dataclass(frozen=True)
