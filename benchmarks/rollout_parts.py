@@ -44,7 +44,9 @@ def main(options: Options) -> None:
     policy = load_policy(options.checkpoint, preset("rain-nano"))
     torch.set_num_threads(options.threads)
     size, views = policy.conventions.image_size, policy.conventions.views
-    world = LiberoWorlds(options.rendering, options.threads)(options.suite, options.task, size)
+    world = LiberoWorlds(options.rendering, options.threads)(
+        options.suite, options.task, size, ("agentview", "wrist")
+    )
     try:
         world.reset(init_state=0)
         subtask = world.script.subtasks[0]

@@ -163,9 +163,9 @@ def draw_header(text: str, width: int) -> NDArray[np.uint8]:
 
 
 def draw_panel(
-    subtasks: Sequence[Subtask], current: int, progress: Progress, status: str, width: int
+    subtasks: Sequence[Subtask], current: int, progress: Progress | None, status: str, width: int
 ) -> NDArray[np.uint8]:
-    """The subtasks (done, current, to come), the step, and a bar for each part of progress.
+    """The subtasks (done, current, to come), the step, and a bar for each part of progress, if any.
 
     ``current`` is len(subtasks) when all are done. uint8 (H, width, 3), H even.
     """
@@ -179,7 +179,8 @@ def draw_panel(
         draw.text((8, 6 + i * ROW), f"{sign} {subtask}", fill=colour, font=font(14))
     draw.text((8, 6 + len(subtasks) * ROW), status, fill=INK, font=font(14))
     left = width - BAR - 64
-    for i, name in enumerate(("completion", "distance", "alignment")):
+    parts = ("completion", "distance", "alignment") if progress is not None else ()
+    for i, name in enumerate(parts):
         value, top = getattr(progress, name), 8 + i * ROW
         draw.text((left - 88, top - 2), name, fill=INK, font=font(14))
         draw.rectangle((left, top, left + BAR, top + 12), outline=FAINT)

@@ -99,12 +99,14 @@ class Observation:
         view may be absent; a region's size is its image's.
     state: float32 (7,). LIBERO: end-effector position (m), axis-angle (rad), gripper opening (m).
         Robot: six joints and the gripper (rad).
+    instruction: the task's words, only where a policy says that it reads them; RAIN does not.
     """
 
     images: Mapping[str, NDArray[np.uint8]]
     regions: Mapping[str, NDArray]
     state: Array
     action_type: str
+    instruction: str = ""
 
     def __post_init__(self) -> None:
         if not self.images:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rain.bench.episode import RolloutConfig
+from rain.bench.protocols import TaskFacts
 from rain.bench.records import EpisodeRecord, Trial
-from rain.bench.rollouts import RolloutConfig, rollout
+from rain.bench.rollouts import rollout
 from rain.types import (
     ActionChunk,
     Conventions,
@@ -41,17 +44,24 @@ class FakeWorld:
     """The gripper holds what the region of a grasp marked once the policy has acted on it enough.
 
     success_after: steps after which the goal of whatever is held holds; None: never.
+    success_until: steps after which it no longer does. whole_after: steps after which the whole
+    task of which this one is a part holds; None: it is no part.
     """
+
+    touches: tuple[str, ...] = ()
 
     def __init__(
         self,
         success_after: int | None = None,
         conventions: Conventions = CONVENTIONS,
         grasps: Callable[[str], str] = lambda marked: marked,
+        success_until: int | None = None,
+        whole_after: int | None = None,
     ) -> None:
         self.conventions = conventions
         self.success_after = success_after
         self.grasps = grasps
+        self.success_until, self.whole_after = success_until, whole_after
         self.actions: list[NDArray] = []
         self.looks: list[tuple[int, Subtask]] = []
         self.resets: list[tuple[int | None, int | None]] = []
@@ -80,7 +90,7 @@ class FakeWorld:
     def script_for(self, target: str) -> TaskScript:
         return script(target)
 
-    def observe(self, subtask: Subtask) -> Observation:
+    def observe(self, subtask: Subtask, *, regions: bool = True) -> Observation:
         self.looks.append((len(self.actions), subtask))
         if subtask.action_type == "grasp":
             self.marked = subtask.target
@@ -88,8 +98,8 @@ class FakeWorld:
         region = np.zeros((size, size), dtype=bool)
         region[8:16, 8:16] = True
         images = {view: self.render(view, size) for view in self.conventions.views}
-        regions = dict.fromkeys(self.conventions.views, region)
-        return Observation(images, regions, np.zeros(7, np.float32), subtask.action_type)
+        masks = dict.fromkeys(self.conventions.views if regions else (), region)
+        return Observation(images, masks, np.zeros(7, np.float32), subtask.action_type)
 
     def render(self, view: str, size: int) -> NDArray[np.uint8]:
         return np.full((size, size, 3), 40, np.uint8)
@@ -104,7 +114,9 @@ class FakeWorld:
         self.actions.append(np.array(action))
 
     def _reached(self) -> bool:
-        return self.success_after is not None and len(self.actions) >= self.success_after
+        if self.success_after is None or len(self.actions) < self.success_after:
+            return False
+        return self.success_until is None or len(self.actions) < self.success_until
 
     def success(self) -> bool:
         return self._reached() and self.held_object() == "milk_1"
@@ -114,6 +126,16 @@ class FakeWorld:
 
     def held_object(self) -> str | None:
         return self.grasps(self.marked) if self.marked and len(self.actions) > 3 else None
+
+    def touched_objects(self) -> list[str]:
+        return list(self.touches) if self.actions else []
+
+    @property
+    def whole_fails(self) -> bool:
+        return self.whole_after is not None
+
+    def full_success(self) -> bool:
+        return self.whole_after is not None and len(self.actions) >= self.whole_after
 
     def close(self) -> None:
         self.closed = True
@@ -141,6 +163,81 @@ class FakePolicy:
         return Prediction(ActionChunk(actions), plan, Progress(completion, 0.5, 0.25))
 
 
+class FakeWorldPolicy:
+    """Acts on the world itself: of each (subtask, count) so many actions ``[subtask, 0 … 1]``."""
+
+    conventions = CONVENTIONS
+
+    def __init__(self, plan: Sequence[tuple[int, int]] = ((0, 8), (1, 8))) -> None:
+        self.plan = plan
+
+    def actions(self, world: Any, script: TaskScript) -> Iterator[tuple[NDArray, int]]:
+        for subtask, count in self.plan:
+            for _ in range(count):
+                yield np.array([subtask, 0, 0, 0, 0, 0, 1], np.float32), subtask
+
+
+class NoisyPolicy(FakePolicy):
+    """Its actions are noise that begins with its seed; ``asked`` counts what was asked together."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.rng = np.random.default_rng(seed)
+
+    def predict(self, observation: Observation) -> Prediction:
+        if observation.action_type == "release":
+            raise ValueError("it does not let go")
+        prediction = super().predict(observation)
+        noise = self.rng.uniform(-1, 1, (16, 7)).astype(np.float32)
+        return dataclasses.replace(prediction, action_chunk=ActionChunk(noise))
+
+
+class NoisyPolicies:
+    """A source of noisy policies that are asked together."""
+
+    name = "noisy"
+
+    def fingerprint(self) -> str:
+        return "noise"
+
+    def __call__(self, seed: int) -> NoisyPolicy:
+        return NoisyPolicy(seed)
+
+    def predict_together(
+        self, policies: Sequence[Any], observations: Sequence[Observation], size: int
+    ) -> list[Prediction]:
+        assert len(policies) <= size
+        return [p.predict(o) for p, o in zip(policies, observations, strict=True)]
+
+
+class NoPolicies:
+    """A source without a policy."""
+
+    name = "none"
+
+    def fingerprint(self) -> str:
+        return "none"
+
+    def __call__(self, seed: int) -> FakePolicy:
+        raise RainError("there is no such policy")
+
+
+class DyingPolicy(FakePolicy):
+    """Ends its whole process at the second look."""
+
+    def predict(self, observation: Observation) -> Prediction:
+        if self.calls == 1:
+            os._exit(11)
+        return super().predict(observation)
+
+
+class DyingPolicies(NoPolicies):
+    name = "dying"
+
+    def __call__(self, seed: int) -> FakePolicy:
+        return DyingPolicy()
+
+
 def fake_policy(seed: int) -> FakePolicy:
     return FakePolicy()
 
@@ -149,7 +246,7 @@ def other_conventions_policy(seed: int) -> FakePolicy:
     return FakePolicy(conventions=Conventions(("top",), 32, "other", "other", 30.0))
 
 
-def fake_world(suite: str, task: int, image_size: int) -> FakeWorld:
+def fake_world(suite: str, task: int, image_size: int, views: tuple[str, ...]) -> FakeWorld:
     if task == 99:
         raise RainError("there is no task 99")
     return FakeWorld(success_after=10)
@@ -174,18 +271,24 @@ class CrashingWorld(FakeWorld):
 
 
 def _crashing(
-    suite: str, task: int, image_size: int, *, die: bool, marker: Path | None
+    suite: str,
+    task: int,
+    image_size: int,
+    views: tuple[str, ...],
+    *,
+    die: bool,
+    marker: Path | None,
 ) -> CrashingWorld:
     return CrashingWorld(die, marker)
 
 
 def crashing_world(
     die: bool, marker: Path | None = None
-) -> Callable[[str, int, int], CrashingWorld]:
+) -> Callable[[str, int, int, tuple[str, ...]], CrashingWorld]:
     return partial(_crashing, die=die, marker=marker)
 
 
-def dead_world(suite: str, task: int, image_size: int) -> FakeWorld:
+def dead_world(suite: str, task: int, image_size: int, views: tuple[str, ...]) -> FakeWorld:
     os._exit(9)
 
 
@@ -230,15 +333,31 @@ class FakePolicies:
 
 
 class FakeWorlds:
-    """A world source with one suite of two tasks."""
+    """A world source with a suite of two tasks and one with a part of a task and a broken one."""
+
+    def suites(self, text: str) -> tuple[str, ...]:
+        for suite in text.split(","):
+            self.tasks(suite)
+        return tuple(text.split(","))
 
     def tasks(self, suite: str) -> dict[int, str]:
+        if suite == "parts":
+            return {1: "part", 2: "broken"}
         if suite != "kitchen":
             raise RainError(f"suite {suite!r} is unknown")
         return {0: "pick_up_the_milk", 1: "pick_up_the_milk_again"}
 
+    def facts(self, suite: str, task: int) -> TaskFacts:
+        name = self.tasks(suite)[task]
+        if suite == "parts":
+            missing = "no script: (Turnoff stove_1)" if name == "broken" else ""
+            return TaskFacts(
+                name, "decomposition", "task", "Do a part", 15, {"scene": "abc"}, missing
+            )
+        return TaskFacts(name, suite, suite, "Pick up <the> milk")
+
     def settings(self) -> dict[str, Any]:
         return {"rendering": "none"}
 
-    def __call__(self, suite: str, task: int, image_size: int) -> FakeWorld:
-        return FakeWorld(success_after=10)
+    def __call__(self, suite: str, task: int, image_size: int, views: tuple[str, ...]) -> FakeWorld:
+        return FakeWorld(success_after=10, whole_after=100 if suite == "parts" else None)

@@ -7,12 +7,12 @@ import io
 import json
 
 import pytest
-from bench_fakes import FakePolicies, FakeWorlds
+from bench_fakes import FakePolicies, FakeWorlds, NoisyPolicies
 from rich.console import Console
 
 from rain.bench.campaign import Campaign, run_campaign
+from rain.bench.episode import RolloutConfig
 from rain.bench.records import read_records
-from rain.bench.rollouts import RolloutConfig
 from rain.bench.runner import Runner
 from rain.cli.main import main
 from rain.types import RainError
@@ -80,6 +80,58 @@ def test_an_interrupted_run_is_scored(campaign, monkeypatch):
     assert summary(campaign)["total"]["episodes"] == 1
 
 
+def test_several_suites_with_their_own_horizons(campaign):
+    both = dataclasses.replace(campaign, suite="kitchen,parts", own_horizons=True)
+    crashed, said = run(both)
+    assert crashed == 0
+    found = summary(both)
+    assert list(found["suites"]) == ["kitchen", "parts"]
+    assert set(found["tasks"]) == {"kitchen/0", "kitchen/1", "parts/1"}
+    # The broken task is left out, and the run says so.
+    assert found["left_out"] == {"parts/2": "no script: (Turnoff stove_1)"}
+    assert "left out of parts: no script: (Turnoff stove_1)" in said
+    steps = {r.trial.suite: r.result.steps for r in read_records(both.folder / "episodes.jsonl")}
+    # One stops at success; the part of a longer task runs to the horizon that it declares.
+    assert steps == {"kitchen": 10, "parts": 15}
+    assert found["task_settings"]["parts/1"]["scene"] == "abc"
+    assert found["task_settings"]["parts/1"]["rollout"]["horizon"] == 15
+    assert found["task_settings"]["kitchen/0"]["rollout"]["horizon"] == 520
+    assert found["conventions"]["views"] == ["agentview", "wrist"]
+    assert "policy and world agree: views agentview, wrist, 32 px" in said
+
+
+def test_another_scene_runs_again(campaign, monkeypatch):
+    part = dataclasses.replace(campaign, suite="parts", tasks="1", episodes=1)
+    run(part)
+    _, said = run(dataclasses.replace(part))
+    assert "1 of 1 episodes are recorded already" in said
+    facts = FakeWorlds.facts
+    monkeypatch.setattr(
+        FakeWorlds,
+        "facts",
+        lambda self, *key: dataclasses.replace(facts(self, *key), settings={"scene": "def"}),
+    )
+    _, said = run(dataclasses.replace(part))
+    assert "recorded already" not in said
+
+
+def test_a_task_that_cannot_be_run_is_an_error_where_it_was_asked_for(campaign):
+    with pytest.raises(RainError, match="Turnoff"):
+        run(dataclasses.replace(campaign, suite="parts", tasks="2"))
+    assert not campaign.folder.exists()
+
+
+def test_a_policy_process_gives_the_same(campaign, tmp_path):
+    noisy = dataclasses.replace(campaign, policies=NoisyPolicies(), tasks="0")
+    remote = dataclasses.replace(noisy, folder=tmp_path / "remote", policy_process=2)
+    run(noisy)
+    run(remote)
+    one, other = (read_records(c.folder / "episodes.jsonl") for c in (noisy, remote))
+    assert [r.result for r in one] == [r.result for r in other]
+    # Batches of other sizes may be rounded differently, so their records are kept apart.
+    assert other[0].settings == one[0].settings | {"batch": 2}
+
+
 @pytest.mark.parametrize("changes", [{"suite": "garage"}, {"tasks": "2"}, {"episodes": 0}])
 def test_bad_input_leaves_nothing(campaign, changes):
     with pytest.raises(RainError):
@@ -108,6 +160,27 @@ def test_one_line_and_exit_code_2(arguments, message, capsys, tmp_path, monkeypa
     assert message in said
     assert "\n" not in said
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--policy", "openvla:somewhere"], "'openvla' is none of rain:, replay: or expert"),
+        (["--policy", "expert:fast"], "takes nothing after it"),
+        (["--policy", "replay:nowhere.hdf5"], "no HDF5 file"),
+        (["--policy", "expert", "--suite", "libero_goal_task", "--tasks", "7"], "Turnoff"),
+        (["--policy", "expert", "--policy-process", "2", "--tasks", "1"], "--policy-process 0"),
+        (["--policy", "expert", "--policy-process", "2", "--ray"], "--policy-process"),
+    ],
+)
+def test_bench_run_with_bad_input(arguments, message, capsys, tmp_path, monkeypatch):
+    pytest.importorskip("libero")
+    monkeypatch.chdir(tmp_path)
+    assert main(["bench", "run", *arguments]) == 2
+    said = capsys.readouterr().err.strip()
+    assert message in said
+    assert "\n" not in said
+    assert list(tmp_path.rglob("*.jsonl")) == []
 
 
 def test_demo_with_an_unknown_checkpoint(capsys, tmp_path, monkeypatch):

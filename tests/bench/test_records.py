@@ -56,8 +56,11 @@ class TestFile:
             file.append(record(3, crashed=True))
             file.append(record(3))
         with RecordFile(path) as file:
-            assert {trial.episode for trial in file.done(SETTINGS)} == {0, 3}
-            assert latest(file.records, SETTINGS)[Trial("libero_object", 0, 3)].error is None
+            assert {trial.episode for trial in file.done(lambda trial: SETTINGS)} == {0, 3}
+            assert (
+                latest(file.records, lambda trial: SETTINGS)[Trial("libero_object", 0, 3)].error
+                is None
+            )
 
     def test_a_torn_last_line_is_dropped(self, tmp_path):
         path = tmp_path / "episodes.jsonl"
@@ -87,3 +90,14 @@ class TestFile:
         with RecordFile(tmp_path / "new" / "episodes.jsonl"):
             pass
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_line_of_an_older_version_is_read(tmp_path):
+    line = record(0).to_json()
+    for name in ("touches", "done", "success_s", "spoiled_step", "conventions"):
+        del line[name]
+    path = tmp_path / "episodes.jsonl"
+    path.write_text(json.dumps(line) + "\n")
+    (read,) = read_records(path)
+    assert (read.result.success, read.result.touches, read.conventions) == (True, None, None)
+    assert read.result.done is None

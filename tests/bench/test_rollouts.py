@@ -4,9 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from bench_fakes import CONVENTIONS, FakePolicy, FakeWorld, script
+from bench_fakes import CONVENTIONS, FakePolicy, FakeWorld, FakeWorldPolicy, script
 
-from rain.bench.rollouts import PARTS, Moment, RolloutConfig, SubtaskCursor, hold, rollout
+from rain.bench.drivers import SubtaskCursor, hold
+from rain.bench.episode import PARTS, Moment, RolloutConfig
+from rain.bench.protocols import Needs
+from rain.bench.rollouts import rollout
 from rain.types import ConventionError, RainError
 
 
@@ -184,3 +187,115 @@ def test_cursor_at_the_end():
     assert cursor.update(0.6)
     assert cursor.finished
     assert cursor.subtask == script().subtasks[-1]
+
+
+class TestWholeFails:
+    """LIBERO-EX's decomposition: doing the whole task is failure, judged to the end."""
+
+    def run(self, completions=(0.0,), horizon=30, whole_after=99, **world):
+        scene = FakeWorld(whole_after=whole_after, **world)
+        config = RolloutConfig(horizon=horizon, settle=5)
+        policy = FakePolicy(completions)
+        return rollout(scene, policy, script(), config, whole=scene.full_success)
+
+    def test_runs_on_after_the_goal_first_holds(self):
+        result = self.run(success_after=10)
+        assert (result.outcome, result.success, result.steps) == ("success", True, 30)
+        assert (result.success_step, result.spoiled_step) == (10, None)
+        assert result.success_s == pytest.approx(0.5)
+
+    def test_the_whole_spoils_it_at_once(self):
+        result = self.run(success_after=10, whole_after=17)
+        assert (result.outcome, result.success, result.steps) == ("spoiled", False, 17)
+        assert (result.success_step, result.spoiled_step) == (10, 17)
+
+    def test_the_whole_at_the_very_step_of_the_goal(self):
+        result = self.run(success_after=10, whole_after=10)
+        assert (result.outcome, result.spoiled_step) == ("spoiled", 10)
+
+    def test_a_goal_that_is_lost_again_is_failure(self):
+        result = self.run(success_after=10, success_until=20)
+        assert (result.outcome, result.success, result.success_step) == ("horizon", False, 10)
+
+    def test_ends_when_the_policy_says_that_it_is_done(self):
+        # Both subtasks are left at step 2; five steps of holding still.
+        result = self.run([0.9], success_after=6)
+        assert (result.outcome, result.success, result.steps) == ("success", True, 7)
+        result = self.run([0.9], success_after=8)
+        assert (result.outcome, result.success, result.steps) == ("finished", False, 7)
+
+
+class TestWhatTheWorldShows:
+    def test_subtasks_done_in_whichever_order(self):
+        # Held from step 4 on; the place is reached at step 2, which the goal of FakeWorld is not.
+        world = FakeWorld(success_after=2)
+        result = rollout(world, FakePolicy(), script(), RolloutConfig(horizon=9), goal=lambda: 0)
+        assert result.done == (4, 4)
+        world = FakeWorld(grasps=lambda marked: "soup_1", success_after=2)
+        result = rollout(world, FakePolicy(), script(), RolloutConfig(horizon=9), goal=lambda: 0)
+        assert result.done == (None, None)
+
+    def test_what_holds_at_the_start_waits_for_its_turn(self):
+        class Closed(FakeWorld):
+            """The last subtask's effect holds always."""
+
+            def script_success(self, asked):
+                return True
+
+        def done(grasps):
+            config = RolloutConfig(horizon=9)
+            world = Closed(grasps=grasps)
+            return rollout(world, FakePolicy(), script(), config, goal=lambda: False).done
+
+        assert done(lambda marked: marked) == (4, 4)
+        assert done(lambda marked: "soup_1") == (None, None)
+
+    def test_touches_are_noted_once(self):
+        world = FakeWorld()
+        world.touches = ("milk_1", "soup_1")
+        result = rollout(world, FakePolicy(), script(), RolloutConfig(horizon=9))
+        assert [(t.step, t.object) for t in result.touches] == [(1, "milk_1"), (1, "soup_1")]
+
+
+class TestNeeds:
+    def seen(self, needs):
+        class Reader(FakePolicy):
+            def predict(self, observation):
+                self.observation = observation
+                return super().predict(observation)
+
+        policy = Reader()
+        if needs is not None:
+            policy.needs = needs
+        rollout(FakeWorld(), policy, script(), RolloutConfig(horizon=1))
+        return policy.observation
+
+    def test_regions_and_no_words_unless_told_otherwise(self):
+        observation = self.seen(None)
+        assert set(observation.regions) == {"agentview", "wrist"}
+        assert observation.instruction == ""
+
+    def test_words_and_no_regions(self):
+        observation = self.seen(Needs(regions=False, instruction=True))
+        assert observation.regions == {}
+        assert observation.instruction == script().instruction
+
+
+class TestWorldPolicy:
+    def test_its_actions_are_executed_and_nothing_is_looked_at(self):
+        world = FakeWorld(success_after=8)
+        policy = FakeWorldPolicy([(0, 5), (1, 20)])
+        result = rollout(world, policy, script(), RolloutConfig(horizon=40))
+        assert (result.outcome, result.predictions, world.looks) == ("finished", 0, [])
+        assert [int(a[0]) for a in world.actions[:7]] == [0, 0, 0, 0, 0, 1, 1]
+        assert [(t.step, t.subtask) for t in result.transitions] == [(5, 0), (25, 1)]
+
+    def test_it_is_done_when_its_actions_end(self):
+        world, moments = FakeWorld(), []
+        config = RolloutConfig(horizon=40, settle=3)
+        policy = FakeWorldPolicy([(0, 2), (1, 2)])
+        result = rollout(world, policy, script(), config, watch=moments.append)
+        assert (result.outcome, result.steps) == ("finished", 7)
+        np.testing.assert_array_equal(world.actions[-1], [0, 0, 0, 0, 0, 0, 1])
+        assert [m.finished for m in moments] == [False] * 4 + [True] * 3
+        assert moments[-1].prediction is None

@@ -8,8 +8,8 @@ import json
 import bench_fakes as fakes
 import pytest
 
+from rain.bench.episode import RolloutConfig
 from rain.bench.records import RecordFile, Trial, read_records
-from rain.bench.rollouts import RolloutConfig
 from rain.bench.runner import Runner, split_jobs
 from rain.bench.trials import plan_trials
 from rain.bench.worker import Setup, run_trials
@@ -124,9 +124,7 @@ def test_workers_are_at_least_one(path):
 
 class TestInProcess:
     def collect(self, setup, trials):
-        records = []
-        run_trials(trials, setup, records.append)
-        return records
+        return [found for kind, found in run_trials(trials, setup) if kind == "record"]
 
     def test_film_of_the_first(self, tmp_path):
         setup = dataclasses.replace(SETUP, film="first", folder=tmp_path)
@@ -143,7 +141,7 @@ class TestInProcess:
 
     def test_own_success_does_not_count_when_another_is_marked(self):
         # A policy that ignores the region: it grasps the milk whatever is marked.
-        def stubborn(suite, task, image_size):
+        def stubborn(suite, task, image_size, views):
             return fakes.FakeWorld(success_after=10, grasps=lambda marked: "milk_1")
 
         setup = dataclasses.replace(SETUP, make_world=stubborn)

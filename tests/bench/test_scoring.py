@@ -8,9 +8,11 @@ import pytest
 from bench_fakes import record
 from rich.console import Console
 
+from rain.bench.episode import Grasp, Touch
+from rain.bench.protocols import TaskFacts
 from rain.bench.records import Trial
-from rain.bench.rollouts import Grasp
-from rain.bench.scoring import score, summary, table, wilson, write_summary
+from rain.bench.score_table import table
+from rain.bench.scoring import average, score, score_groups, summary, wilson, write_summary
 
 
 @pytest.mark.parametrize(
@@ -84,19 +86,63 @@ def test_step_milliseconds_weigh_episodes_by_their_steps():
     assert score([short, long]).step_ms["physics"] == pytest.approx(50.0)
 
 
+def facts(*names):
+    return {
+        ("libero_object", task): TaskFacts(name, f"type {task % 2}", "all", "Pick up <the> milk")
+        for task, name in zip((0, 4, 5), names, strict=False)
+    }
+
+
 def test_summary_is_strict_json(tmp_path):
     path = tmp_path / "summary.json"
-    write_summary(path, summary(episodes(), suite="libero_object"))
+    write_summary(path, summary(episodes(), facts("first", "second"), suite="libero_object"))
     read = json.loads(path.read_text(), parse_constant=pytest.fail)
     assert read["suite"] == "libero_object"
-    assert list(read["tasks"]) == ["0", "4"]
+    assert list(read["tasks"]) == ["libero_object/0", "libero_object/4"]
+    assert read["tasks"]["libero_object/4"]["name"] == "second"
     assert read["total"]["rate"] == pytest.approx(2 / 3)
     assert [p.name for p in tmp_path.iterdir()] == ["summary.json"]
 
 
+def test_time_contacts_and_what_the_world_showed_done():
+    # FakeWorld succeeds at step 6 of 20 Hz; the fakes grasp the milk at step 4 and never release.
+    won = with_result(record(0), touches=(Touch(1, "milk_1"), Touch(2, "basket_1")), done=(4, None))
+    bumped = with_result(record(1), touches=(Touch(3, "soup_1"),), done=(4, 6))
+    old = with_result(record(2), touches=None, done=None, success_s=None)
+    total = score([won, bumped, old])
+    assert total.time_s == pytest.approx(6 / 20)
+    assert (total.wrong_contacts, total.contacts_known) == (1, 2)
+    assert total.done == pytest.approx((0.5 + 1.0) / 2)
+
+
+def test_a_goal_that_was_lost_is_no_time_to_success():
+    lost = with_result(record(0), success=False, outcome="spoiled")
+    total = score([lost])
+    assert (total.successes, total.spoiled, total.steps, total.time_s) == (0, 1, None, None)
+
+
+def test_groups_and_their_average():
+    known = facts("first", "second", "third")
+    third = dataclasses.replace(record(0), trial=Trial("libero_object", 5, 0))
+    found = [*episodes(), third, third]
+    by_type = score_groups(found, known, "type")
+    assert [(n, s.successes, s.episodes) for n, s in by_type.items()] == [
+        ("type 0", 2, 3),
+        ("type 1", 2, 2),
+    ]
+    assert list(score_groups(found, known, "suite")) == ["libero_object"]
+    two = {**known, ("libero_goal", 0): TaskFacts("goal", "x", "y")}
+    lost = with_result(
+        dataclasses.replace(record(0), trial=Trial("libero_goal", 0, 0)), success=False
+    )
+    # The mean of 4/5 and 0/1, not 4/6.
+    assert summary([*found, lost], two)["average"] == pytest.approx(0.4)
+    assert average([0.5, None]) is None
+
+
 def test_table_shows_tasks_and_total():
     console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(table(episodes(), {0: "pick_up_the_milk"}, "title", "another"))
+    console.print(table(episodes(), facts("pick_up_the_milk", "other"), "title", "another"))
     text = console.export_text()
     assert "0 pick up the milk" in text
     assert "1/2" in text

@@ -84,14 +84,20 @@ class PaintedWorld:
             found[i, corner : corner + 6, corner : corner + 6] = True
         return found
 
-    def observe(self, subtask: Subtask) -> Observation:
+    def observe(self, subtask: Subtask, *, regions: bool = True) -> Observation:
         views = self.conventions.views
         images = {view: self.render(view, 32) for view in views}
-        regions = {view: self.regions([subtask.target], view)[0] for view in views}
-        return Observation(images, regions, self.state(), subtask.action_type)
+        shown = {view: self.regions([subtask.target], view)[0] for view in views}
+        return Observation(images, shown, self.state(), subtask.action_type)
 
     def held_object(self) -> None:
         return None
+
+    def touched_objects(self) -> list[str]:
+        return []
+
+    def script_success(self, script: TaskScript) -> bool:
+        return False
 
     def success(self) -> bool:
         return False

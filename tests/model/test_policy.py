@@ -78,6 +78,30 @@ def test_a_batch_predicts_what_one_after_another_do(checkpoint: Checkpoint) -> N
     assert RainPolicy(checkpoint).predict_batch([]) == []
 
 
+def test_asked_together_each_policy_draws_its_own_noise(checkpoint: Checkpoint) -> None:
+    seen = [observation(i) for i in range(3)]
+    alone = [RainPolicy(checkpoint, seed=i).predict(seen[i]) for i in range(3)]
+    policies = [RainPolicy(checkpoint, seed=i) for i in range(3)]
+    for size in (0, 3, 5):
+        for made in policies:
+            made.reset(policies.index(made))
+        together = policy.predict_together(policies, seen, size)
+        assert len(together) == 3
+        for one, other in zip(alone, together, strict=True):
+            assert_same(one, other)
+    # What fills a batch up draws no noise: the next prediction is the same as alone.
+    again = RainPolicy(checkpoint, seed=0)
+    again.predict(seen[0])
+    assert_same(policies[0].predict(seen[1]), again.predict(seen[1]))
+    assert policy.predict_together([], []) == []
+
+
+def test_only_policies_of_one_network_are_asked_together(checkpoint: Checkpoint) -> None:
+    other = RainPolicy(replace(checkpoint, net=tiny_net()))
+    with pytest.raises(ValueError, match="one network"):
+        policy.predict_together([RainPolicy(checkpoint), other], [observation()] * 2)
+
+
 def test_a_missing_region_is_an_empty_one(checkpoint: Checkpoint) -> None:
     full = observation()
     agentview = {"agentview": full.regions["agentview"]}

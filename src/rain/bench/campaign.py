@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from rain.bench.protocols import PolicySource, WorldSource
-from rain.bench.records import EpisodeRecord, RecordFile, Target, latest
-from rain.bench.rollouts import RolloutConfig
-from rain.bench.runner import Runner
-from rain.bench.scoring import summary, table, write_summary
-from rain.bench.trials import Starts, parse_tasks, plan_trials
+from rain.bench.episode import RolloutConfig
+from rain.bench.policy_process import PolicyProcess
+from rain.bench.protocols import PolicySource, TaskFacts, WorldSource
+from rain.bench.records import EpisodeRecord, RecordFile, Target, Trial, latest
+from rain.bench.runner import Launch, Runner, launch_process
+from rain.bench.score_table import table
+from rain.bench.scoring import TaskKey, summary, write_summary
+from rain.bench.trials import Starts, horizon_of, parse_tasks, plan_trials
 from rain.bench.worker import Film, Setup
+from rain.types import RainError
 
 
 @dataclass(frozen=True)
 class Campaign:
-    """What is run: ``episodes`` of each of ``tasks`` (``all``, ``3`` or ``0,2,5``) of a suite."""
+    """What is run: ``episodes`` of each of ``tasks`` (``all``, ``3`` or ``0,2,5``) of the suites.
+
+    suite: one, several with commas, or a group's name. own_horizons: each task gets the horizon
+    that it declares, or its suite's usual one, in place of ``rollout.horizon``. policy_process: 0,
+    a policy in each worker; n, one process with the policy and batches of n rows. launch: where
+    workers run.
+    """
 
     policies: PolicySource
     worlds: WorldSource
@@ -35,16 +46,71 @@ class Campaign:
     film: Film = "none"
     workers: int = 1
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
+    own_horizons: bool = False
+    policy_process: int = 0
+    launch: Launch = launch_process
+
+    @cached_property
+    def suites(self) -> tuple[str, ...]:
+        """The suites by name."""
+        return self.worlds.suites(self.suite)
+
+    @cached_property
+    def facts(self) -> dict[TaskKey, TaskFacts]:
+        """The tasks that were asked for; RainError where one is unknown."""
+        asked = [
+            (suite, task)
+            for suite in self.suites
+            for task in parse_tasks(self.tasks, self.worlds.tasks(suite), suite)
+        ]
+        return {key: self.worlds.facts(*key) for key in asked}
+
+    @property
+    def left_out(self) -> dict[TaskKey, str]:
+        """Tasks that cannot be run, and why; RainError where they were asked for one by one."""
+        found = {key: facts.missing for key, facts in self.facts.items() if facts.missing}
+        if found and (self.tasks != "all" or len(found) == len(self.facts)):
+            raise RainError(next(iter(found.values())))
+        return found
+
+    def trials(self) -> list[Trial]:
+        """All episodes, suite by suite and task by task."""
+        keys = [key for key in self.facts if key not in self.left_out]
+        return [
+            trial
+            for suite, task in keys
+            for trial in plan_trials(suite, [task], self.episodes, self.target)
+        ]
+
+    def setup(self) -> Setup:
+        """What a worker needs."""
+        horizons = {
+            (suite, task): facts.horizon or horizon_of(suite)
+            for (suite, task), facts in self.facts.items()
+        }
+        return Setup(
+            make_policy=self.policies,
+            make_world=self.worlds,
+            rollout=self.rollout,
+            settings=self.settings(),
+            task_settings={key: facts.settings for key, facts in self.facts.items()},
+            horizons=horizons if self.own_horizons else {},
+            starts=self.starts,
+            seed=self.seed,
+            film=self.film,
+            folder=self.folder,
+        )
 
     def settings(self) -> dict[str, Any]:
         """What a result depends on beside its trial; records with other settings are not reused."""
-        return {
+        settings = {
             "weights": self.policies.fingerprint(),
             **self.worlds.settings(),
             "starts": self.starts,
             "seed": self.seed,
             "rollout": asdict(self.rollout),
         }
+        return {**settings, "batch": self.policy_process} if self.policy_process > 1 else settings
 
 
 def run_campaign(campaign: Campaign, console: Console) -> int:
@@ -52,51 +118,68 @@ def run_campaign(campaign: Campaign, console: Console) -> int:
 
     Ctrl-C scores what is recorded and then raises KeyboardInterrupt.
     """
-    names = campaign.worlds.tasks(campaign.suite)
-    tasks = parse_tasks(campaign.tasks, names, campaign.suite)
-    trials = plan_trials(campaign.suite, tasks, campaign.episodes, campaign.target)
-    setup = Setup(
-        make_policy=campaign.policies,
-        make_world=campaign.worlds,
-        rollout=campaign.rollout,
-        settings=campaign.settings(),
-        starts=campaign.starts,
-        seed=campaign.seed,
-        film=campaign.film,
-        folder=campaign.folder,
-    )
+    trials, setup = campaign.trials(), campaign.setup()
+    for (suite, _), reason in campaign.left_out.items():
+        console.print(f"left out of {suite}: {reason}", markup=False, soft_wrap=True)
     with RecordFile(campaign.folder / "episodes.jsonl") as records:
         try:
-            with _Reporter(
-                console, len(trials), records.done(setup.settings) & set(trials)
-            ) as told:
-                Runner(setup, records, campaign.workers, told).run(trials)
+            done = records.done(setup.settings_of) & set(trials)
+            with _Reporter(console, len(trials), done) as told:
+                if len(done) < len(trials):
+                    with _asking(campaign, setup) as asked:
+                        runner = Runner(asked, records, campaign.workers, told, campaign.launch)
+                        runner.run(trials)
         finally:
-            found = latest(records.records, setup.settings)
+            found = latest(records.records, setup.settings_of)
             scored = [found[trial] for trial in trials if trial in found]
             if scored:
-                _report(campaign, setup.settings, scored, names, console)
+                _report(campaign, setup, scored, console)
     return sum(record.result is None for record in scored)
 
 
+@contextmanager
+def _asking(campaign: Campaign, setup: Setup) -> Iterator[Setup]:
+    """The setup, with workers that ask a policy process where the campaign wants one."""
+    if not campaign.policy_process:
+        yield setup
+        return
+    with PolicyProcess(campaign.policies, campaign.policy_process) as remote:
+        yield replace(setup, make_policy=remote)
+
+
 def _report(
-    campaign: Campaign,
-    settings: dict[str, Any],
-    scored: list[EpisodeRecord],
-    names: Mapping[int, str],
-    console: Console,
+    campaign: Campaign, setup: Setup, scored: Sequence[EpisodeRecord], console: Console
 ) -> None:
-    title = f"{campaign.policies.name} on {campaign.suite}, target {campaign.target}"
-    console.print(table(scored, names, title, campaign.target))
+    suites = ", ".join(campaign.suites)
+    title = f"{campaign.policies.name} on {suites}, target {campaign.target}"
+    console.print(table(scored, campaign.facts, title, campaign.target))
+    conventions = next((r.conventions for r in reversed(scored) if r.conventions), None)
+    if conventions is not None:
+        console.print(_said(conventions), markup=False, highlight=False)
     about = {
-        "checkpoint": campaign.policies.name,
-        "suite": campaign.suite,
+        "policy": campaign.policies.name,
+        "suite": suites,
         "target": campaign.target,
         "episodes_per_task": campaign.episodes,
-        "settings": settings,
+        "planned": len(campaign.trials()),
+        "conventions": conventions,
+        "left_out": {f"{s}/{task}": why for (s, task), why in campaign.left_out.items()},
+        "settings": setup.settings,
+        "task_settings": {
+            f"{suite}/{task}": setup.settings_of(Trial(suite, task, 0))
+            for suite, task in campaign.facts
+        },
     }
-    write_summary(campaign.folder / "summary.json", summary(scored, **about))
-    console.print(f"episodes.jsonl and summary.json are in {campaign.folder}")
+    write_summary(campaign.folder / "summary.json", summary(scored, campaign.facts, **about))
+    console.print(f"episodes.jsonl and summary.json are in {campaign.folder}", markup=False)
+
+
+def _said(conventions: dict[str, Any]) -> str:
+    return (
+        f"policy and world agree: views {', '.join(conventions['views'])}, "
+        f"{conventions['image_size']} px, state {conventions['state']}, "
+        f"action {conventions['action']}, {conventions['rate_hz']:g} Hz"
+    )
 
 
 class _Reporter:
@@ -122,7 +205,8 @@ class _Reporter:
             trial = record.trial
             reason = record.error.strip().splitlines()[-1]
             self._bar.console.print(
-                f"task {trial.task} episode {trial.episode} crashed: {reason}", markup=False
+                f"{trial.suite} task {trial.task} episode {trial.episode} crashed: {reason}",
+                markup=False,
             )
         told = "  ".join(f"{name} {count}" for name, count in self._counts.items() if count)
         self._bar.update(self._task, advance=1, told=told)

@@ -23,7 +23,8 @@ def run_demo(
     """Run and film one episode of libero_object; say whether it succeeded."""
     policy = CheckpointPolicies(checkpoint, threads)(seed=0)
     console.print(f"opening {SUITE} task {task} …")
-    world = LiberoWorlds(threads=threads)(SUITE, task, policy.conventions.image_size)
+    asked = policy.conventions
+    world = LiberoWorlds(threads=threads)(SUITE, task, asked.image_size, asked.views)
     try:
         script = world.script
         world.reset(init_state=init_state)

@@ -11,9 +11,9 @@ from rich.console import Console
 from rain.bench.campaign import Campaign, run_campaign
 from rain.bench.protocols import PolicySource, WorldSource
 from rain.bench.records import Target, latest, read_records
-from rain.bench.rollouts import RolloutConfig
 from rain.bench.sources import LiberoWorlds
-from rain.bench.trials import Starts, horizon_of, parse_tasks, plan_trials
+from rain.bench.trials import Starts
+from rain.types import Policy
 
 Episodes = dict[tuple[str, int, int], bool]
 """(suite, task, episode) → success; crashed and missing episodes are not in it."""
@@ -40,9 +40,8 @@ class Evaluation:
 
     def check(self) -> None:
         """Raise RainError for a suite or a task that does not exist."""
-        for suite in self.suites:
-            tasks = parse_tasks(self.tasks, self.worlds.tasks(suite), suite)
-            plan_trials(suite, tasks, self.episodes, "own")
+        for _, campaign in self._campaigns(_NoPolicies(), Path()):
+            campaign.trials()
 
     def run(self, policies: PolicySource, folder: Path, console: Console) -> int:
         """Run what is not recorded yet; returns the number of crashed episodes."""
@@ -53,9 +52,9 @@ class Evaluation:
         """What is recorded of these episodes with the policies' present weights, by target."""
         found: dict[Target, Episodes] = {target: {} for target in self.targets}
         for target, campaign in self._campaigns(policies, folder):
-            tasks = parse_tasks(self.tasks, self.worlds.tasks(campaign.suite), campaign.suite)
-            asked = set(plan_trials(campaign.suite, tasks, self.episodes, target))
-            records = latest(read_records(campaign.folder / "episodes.jsonl"), campaign.settings())
+            asked = set(campaign.trials())
+            settings_of = campaign.setup().settings_of
+            records = latest(read_records(campaign.folder / "episodes.jsonl"), settings_of)
             found[target] |= {
                 (trial.suite, trial.task, trial.episode): record.result.success
                 for trial, record in records.items()
@@ -78,6 +77,20 @@ class Evaluation:
                         target=target,
                         starts=self.starts,
                         workers=self.workers,
-                        rollout=RolloutConfig(horizon=horizon_of(suite)),
+                        own_horizons=True,
                     ),
                 )
+
+
+class _NoPolicies:
+    """Stands in where only the tasks of a campaign are looked at."""
+
+    name = ""
+
+    def fingerprint(self) -> str:
+        """Nothing to tell."""
+        return ""
+
+    def __call__(self, seed: int) -> Policy:
+        """There is none."""
+        raise NotImplementedError

@@ -3,19 +3,68 @@ sources that worlds and policies come from."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.types import Policy, TaskScript, World
+from rain.types import Conventions, Observation, Policy, Prediction, Subtask, TaskScript, World
 
 
-class RolloutWorld(World, Protocol):
-    """A world that can also say what the gripper holds."""
+class ObservedWorld(World, Protocol):
+    """What a policy that looks needs of a world."""
+
+    def observe(self, subtask: Subtask, *, regions: bool = True) -> Observation:
+        """Observe now, with or without the regions of ``subtask``'s target."""
 
     def held_object(self) -> str | None:
         """Name the object that is lifted between the fingers, or None."""
+
+
+class RolloutWorld(ObservedWorld, Protocol):
+    """A world that can also say what the gripper touches, and what is done."""
+
+    def touched_objects(self) -> list[str]:
+        """Name the objects that any finger touches."""
+
+    def script_success(self, script: TaskScript) -> bool:
+        """Say whether the goal that ``script`` implies holds now."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What of an observation a policy uses, so that nothing else is rendered.
+
+    A policy says so in an attribute ``needs``; without one it gets regions and no instruction, as
+    RAIN does. Views are part of its conventions. regions: the target's mask in every view;
+    instruction: the task's words, for policies that read.
+    """
+
+    regions: bool = True
+    instruction: bool = False
+
+
+def needs_of(policy: Policy) -> Needs:
+    """What a policy says that it needs."""
+    return getattr(policy, "needs", None) or Needs()
+
+
+@runtime_checkable
+class WorldPolicy(Protocol):
+    """A policy that acts on the world itself, not on observations: the expert, a replay."""
+
+    conventions: Conventions
+
+    def actions(self, world: Any, script: TaskScript) -> Iterator[tuple[NDArray, int]]:
+        """Actions (7,), one a control step, each with the index of the subtask at work.
+
+        The world is stepped between two of them. The end says that the policy is done.
+        """
+
+
+AnyPolicy = Policy | WorldPolicy
 
 
 class FilmedWorld(World, Protocol):
@@ -59,15 +108,23 @@ class TaskWorld(RolloutWorld, FilmedWorld, Protocol):
     def script_for(self, target: str) -> TaskScript:
         """The task's script with another object in place of its own."""
 
-    def script_success(self, script: TaskScript) -> bool:
-        """Say whether the goal that ``script`` implies holds now."""
+    @property
+    def whole_fails(self) -> bool:
+        """Whether the task is a part of a longer one, and doing the whole counts as failure."""
+
+    def full_success(self) -> bool:
+        """Say whether the whole of the longer task holds now."""
 
     def close(self) -> None:
         """Free what the world holds."""
 
 
 class PolicySource(Protocol):
-    """Makes policies, in whichever process calls it; picklable."""
+    """Makes policies, in whichever process calls it; picklable.
+
+    A source that is a ``BatchingSource`` too has its policies asked together by the policy process;
+    others' are asked one after another.
+    """
 
     @property
     def name(self) -> str:
@@ -76,18 +133,55 @@ class PolicySource(Protocol):
     def fingerprint(self) -> str:
         """A text that changes when the policy does; RainError when there is none."""
 
-    def __call__(self, seed: int) -> Policy:
+    def __call__(self, seed: int) -> AnyPolicy:
         """A policy whose randomness starts from ``seed``."""
+
+
+@runtime_checkable
+class BatchingSource(Protocol):
+    """A source whose policies can be asked together."""
+
+    def predict_together(
+        self, policies: Sequence[Policy], observations: Sequence[Observation], size: int
+    ) -> list[Prediction]:
+        """One prediction a policy that it made, in their order, computed in ``size`` rows.
+
+        A prediction must not depend on which others are asked with it.
+        """
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """What is known of a task without its simulator.
+
+    type, category: how scores are grouped; those of LIBERO's own suites have the suite for both.
+    horizon: control steps it declares, None where it declares none. settings: what a result
+    depends on beside the run's settings, as JSON values. missing: why it cannot be run, or "".
+    """
+
+    name: str
+    type: str
+    category: str
+    instruction: str = ""
+    horizon: int | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    missing: str = ""
 
 
 class WorldSource(Protocol):
     """Makes worlds, in whichever process calls it; picklable."""
 
+    def suites(self, text: str) -> tuple[str, ...]:
+        """The suites that a name, several with commas or a group's name mean; RainError."""
+
     def tasks(self, suite: str) -> dict[int, str]:
         """Number and name of a suite's tasks; RainError when the suite is unknown."""
+
+    def facts(self, suite: str, task: int) -> TaskFacts:
+        """What is known of a task without a simulator."""
 
     def settings(self) -> dict[str, Any]:
         """What results depend on, as JSON values."""
 
-    def __call__(self, suite: str, task: int, image_size: int) -> TaskWorld:
-        """The world of a task."""
+    def __call__(self, suite: str, task: int, image_size: int, views: tuple[str, ...]) -> TaskWorld:
+        """The world of a task, with these views."""

@@ -10,14 +10,14 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from rain.bench.rollouts import EpisodeResult, Grasp, Transition
+from rain.bench.episode import EpisodeResult, Grasp, Touch, Transition
 from rain.types import RainError, Subtask, TaskScript
 
 FORMAT = 1
@@ -48,6 +48,7 @@ class EpisodeRecord:
     marked: the object that the region marks first, e.g. ``milk_1``.
     result: None when the episode crashed; ``error`` then holds the traceback.
     video: file name, relative to the record file's folder.
+    conventions: what policy and world agreed on, None in records older than it.
     """
 
     trial: Trial
@@ -59,10 +60,11 @@ class EpisodeRecord:
     result: EpisodeResult | None
     error: str | None = None
     video: str | None = None
+    conventions: dict[str, Any] | None = None
 
     @property
     def outcome(self) -> str:
-        """``success``, ``finished``, ``horizon`` or ``crashed``."""
+        """``success``, ``spoiled``, ``finished``, ``horizon`` or ``crashed``."""
         return self.result.outcome if self.result is not None else "crashed"
 
     def to_json(self) -> dict[str, Any]:
@@ -84,6 +86,7 @@ class EpisodeRecord:
             **result,
             "error": self.error,
             "video": self.video,
+            "conventions": self.conventions,
             "settings": self.settings,
         }
 
@@ -92,15 +95,7 @@ class EpisodeRecord:
         """The inverse of ``to_json``; KeyError, TypeError or RainError for a foreign object."""
         if line["format"] != FORMAT:
             raise RainError(f"record format {line['format']}, this version reads {FORMAT}")
-        result = None
-        if line["outcome"] != "crashed":
-            fields = {name: line[name] for name in EpisodeResult.__dataclass_fields__}
-            fields["transitions"] = tuple(
-                Transition(**{name: t[name] for name in Transition.__dataclass_fields__})
-                for t in fields["transitions"]
-            )
-            fields["grasps"] = tuple(Grasp(**grasp) for grasp in fields["grasps"])
-            result = EpisodeResult(**fields)
+        result = _result(line) if line["outcome"] != "crashed" else None
         return cls(
             trial=Trial(line["suite"], line["task"], line["episode"], line["target"]),
             settings=line["settings"],
@@ -111,7 +106,24 @@ class EpisodeRecord:
             result=result,
             error=line["error"],
             video=line["video"],
+            conventions=line.get("conventions"),
         )
+
+
+def _result(line: dict[str, Any]) -> EpisodeResult:
+    """The result in a line; what older versions did not record keeps its default."""
+    known = EpisodeResult.__dataclass_fields__
+    fields = {name: line[name] for name in known if name in line}
+    fields["transitions"] = tuple(
+        Transition(**{name: t[name] for name in Transition.__dataclass_fields__})
+        for t in fields["transitions"]
+    )
+    fields["grasps"] = tuple(Grasp(**grasp) for grasp in fields["grasps"])
+    if fields.get("touches") is not None:
+        fields["touches"] = tuple(Touch(**touch) for touch in fields["touches"])
+    if fields.get("done") is not None:
+        fields["done"] = tuple(fields["done"])
+    return EpisodeResult(**fields)
 
 
 def read_records(path: Path) -> list[EpisodeRecord]:
@@ -135,11 +147,13 @@ def read_records(path: Path) -> list[EpisodeRecord]:
     return records
 
 
-def latest(
-    records: Iterable[EpisodeRecord], settings: dict[str, Any]
-) -> dict[Trial, EpisodeRecord]:
-    """The newest record of each trial among those made with ``settings``."""
-    return {record.trial: record for record in records if record.settings == settings}
+SettingsOf = Callable[[Trial], dict[str, Any]]
+"""Trial -> what its result depends on beside it."""
+
+
+def latest(records: Iterable[EpisodeRecord], settings_of: SettingsOf) -> dict[Trial, EpisodeRecord]:
+    """The newest record of each trial among those made with the trial's settings."""
+    return {r.trial: r for r in records if r.settings == settings_of(r.trial)}
 
 
 class RecordFile:
@@ -175,9 +189,9 @@ class RecordFile:
         os.fsync(self._file.fileno())
         self.records.append(record)
 
-    def done(self, settings: dict[str, Any]) -> set[Trial]:
-        """The trials that need not run again: recorded with these settings and not crashed."""
-        found = latest(self.records, settings)
+    def done(self, settings_of: SettingsOf) -> set[Trial]:
+        """The trials that need not run again: recorded with their settings and not crashed."""
+        found = latest(self.records, settings_of)
         return {trial for trial, record in found.items() if record.result is not None}
 
     def __enter__(self) -> RecordFile:

@@ -13,15 +13,43 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from typing import Protocol
 
 from rain.bench.records import EpisodeRecord, RecordFile, Trial
 from rain.bench.worker import Setup, serve
 from rain.types import RainError
 
 
+class Job(Protocol):
+    """A job at work somewhere: a process here, or a task on a cluster."""
+
+    @property
+    def exitcode(self) -> int | None:
+        """How it ended, where that is known."""
+
+    def terminate(self) -> None:
+        """End it now."""
+
+    def join(self) -> None:
+        """Wait for its end."""
+
+
+Launch = Callable[[Connection, list[Trial], Setup], Job]
+"""Starts a job that sends what ``rain.bench.worker.report`` yields."""
+
+
+def launch_process(connection: Connection, trials: list[Trial], setup: Setup) -> BaseProcess:
+    """A fresh process of this machine."""
+    # A forked child would inherit the parent's threads and GL state.
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=serve, args=(connection, trials, setup), daemon=True)
+    process.start()
+    return process
+
+
 @dataclass
 class _Worker:
-    process: BaseProcess
+    job: Job
     left: deque[Trial]
     begun: EpisodeRecord | None = None
     noted: int = 0
@@ -46,13 +74,12 @@ class Runner:
         records: RecordFile,
         workers: int = 1,
         on_record: Callable[[EpisodeRecord], None] = lambda record: None,
+        launch: Launch = launch_process,
     ) -> None:
         if workers < 1:
             raise RainError(f"workers: expected at least 1, got {workers}")
         self._setup, self._records, self._workers = setup, records, workers
-        self._on_record = on_record
-        # A forked child would inherit the parent's threads and GL state.
-        self._context = multiprocessing.get_context("spawn")
+        self._on_record, self._launch = on_record, launch
         self._active: dict[Connection, _Worker] = {}
         self._jobs: deque[list[Trial]] = deque()
 
@@ -61,7 +88,7 @@ class Runner:
 
         Raises RainError where nothing can be run; KeyboardInterrupt leaves what was recorded.
         """
-        done = self._records.done(self._setup.settings)
+        done = self._records.done(self._setup.settings_of)
         todo = [trial for trial in trials if trial not in done]
         self._jobs.extend(split_jobs(todo, self._workers))
         try:
@@ -73,19 +100,16 @@ class Runner:
                     self._receive(connection)
         finally:
             for worker in self._active.values():
-                worker.process.terminate()
+                worker.job.terminate()
             for worker in self._active.values():
-                worker.process.join()
+                worker.job.join()
 
     def _start(self, trials: list[Trial]) -> None:
-        ours, theirs = self._context.Pipe(duplex=False)
-        process = self._context.Process(
-            target=serve, args=(theirs, trials, self._setup), daemon=True
-        )
-        process.start()
+        ours, theirs = multiprocessing.Pipe(duplex=False)
+        job = self._launch(theirs, trials, self._setup)
         # The worker holds the other end alone, so its death is an end of file here.
         theirs.close()
-        self._active[ours] = _Worker(process, deque(trials))
+        self._active[ours] = _Worker(job, deque(trials))
 
     def _receive(self, connection: Connection) -> None:
         worker = self._active[connection]
@@ -113,8 +137,8 @@ class Runner:
     def _ended(self, connection: Connection) -> None:
         worker = self._active.pop(connection)
         connection.close()
-        worker.process.join()
-        code = worker.process.exitcode
+        worker.job.join()
+        code = worker.job.exitcode
         if worker.begun is not None:
             error = f"the worker process died with exit code {code}"
             self._note(worker, replace(worker.begun, error=error))

@@ -1,23 +1,23 @@
-"""From episode records to scores: success with Wilson intervals, and region following."""
+"""From episode records to scores: success with Wilson intervals, and what happened beside it."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.table import Table
-
-from rain.bench.records import EpisodeRecord, Target
-from rain.bench.rollouts import PARTS, EpisodeResult
+from rain.bench.episode import PARTS, EpisodeResult
+from rain.bench.protocols import TaskFacts
+from rain.bench.records import EpisodeRecord
 
 Z95 = 1.959963984540054
 """The 97.5 % point of the normal distribution: intervals hold 95 %."""
+
+TaskKey = tuple[str, int]
+"""Suite and number of a task."""
 
 
 def wilson(successes: int, trials: int, z: float = Z95) -> tuple[float, float]:
@@ -41,10 +41,14 @@ class Score:
     """The score of some episodes. Crashed ones are counted beside, never among them.
 
     low, high: Wilson's 95 % interval of the success rate.
+    spoiled: episodes in which the whole task got done where only a part was asked for.
     marked_first: episodes whose first grasped object was the marked one.
-    wrong_grasps: episodes in which an object that the script does not grasp was grasped.
-    script_progress: mean share of the script's subtasks that the policy left as complete.
-    steps: mean control steps to success. step_ms: mean milliseconds a control step by part.
+    wrong_grasps, wrong_contacts: episodes in which an object was grasped that the script does not
+        grasp; in which a finger touched one that the script does not name.
+    script_progress: mean share of the script's subtasks that the policy left as complete; done:
+        that the world showed done. contacts_known: episodes that tell contacts and done.
+    steps, time_s: mean control steps and simulated seconds to success. step_ms: mean milliseconds
+        a control step by part.
     """
 
     episodes: int
@@ -52,10 +56,15 @@ class Score:
     crashed: int
     low: float
     high: float
+    spoiled: int
     marked_first: int
     wrong_grasps: int
+    wrong_contacts: int
+    contacts_known: int
     script_progress: float | None
+    done: float | None
     steps: float | None
+    time_s: float | None
     step_ms: dict[str, float]
 
     @property
@@ -63,25 +72,34 @@ class Score:
         """Share of successes, None without episodes."""
         return self.successes / self.episodes if self.episodes else None
 
+    def as_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {**asdict(self), "rate": self.rate}
+
 
 def score(records: Sequence[EpisodeRecord]) -> Score:
     """Score some records."""
     scored = [(record, record.result) for record in records if record.result is not None]
     results = [result for _, result in scored]
-    successes = sum(result.success for result in results)
-    low, high = wilson(successes, len(results))
+    won = [result for result in results if result.success]
+    low, high = wilson(len(won), len(results))
     return Score(
         episodes=len(results),
-        successes=successes,
+        successes=len(won),
         crashed=len(records) - len(results),
         low=low,
         high=high,
+        spoiled=sum(result.outcome == "spoiled" for result in results),
         marked_first=sum(_marked_first(record, result) for record, result in scored),
         wrong_grasps=sum(_wrong_grasp(record, result) for record, result in scored),
+        wrong_contacts=sum(_wrong_contact(record, result) for record, result in scored),
+        contacts_known=sum(result.touches is not None for result in results),
         script_progress=_mean(
-            [len(result.transitions) / len(record.script.subtasks) for record, result in scored]
+            len(result.transitions) / len(record.script.subtasks) for record, result in scored
         ),
-        steps=_mean([r.success_step for r in results if r.success_step is not None]),
+        done=_mean(sum(at is not None for at in r.done) / len(r.done) for r in results if r.done),
+        steps=_mean(r.success_step for r in won if r.success_step is not None),
+        time_s=_mean(r.success_s for r in won if r.success_s is not None),
         step_ms=_step_ms(results),
     )
 
@@ -95,8 +113,16 @@ def _wrong_grasp(record: EpisodeRecord, result: EpisodeResult) -> bool:
     return any(grasp.object not in asked for grasp in result.grasps)
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+def _wrong_contact(record: EpisodeRecord, result: EpisodeResult) -> bool:
+    """Whether a finger touched an object that no subtask is about, not even as a place."""
+    words = [word for s in record.script.subtasks for word in s.target.split("->")]
+    named = {word.partition(":")[0] for word in words}
+    return any(touch.object not in named for touch in result.touches or ())
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return sum(found) / len(found) if found else None
 
 
 def _step_ms(results: Sequence[EpisodeResult]) -> dict[str, float]:
@@ -107,51 +133,70 @@ def _step_ms(results: Sequence[EpisodeResult]) -> dict[str, float]:
     return {part: round(1000 * seconds / steps, 3) for part, seconds in sums.items()}
 
 
-def score_tasks(records: Sequence[EpisodeRecord]) -> dict[int, Score]:
-    """Score the records of one suite by task, in order."""
-    tasks = sorted({record.trial.task for record in records})
-    return {task: score([r for r in records if r.trial.task == task]) for task in tasks}
+def score_tasks(records: Sequence[EpisodeRecord]) -> dict[TaskKey, Score]:
+    """Score the records by suite and task, in order."""
+    return _grouped(records, lambda record: (record.trial.suite, record.trial.task), ordered=True)
 
 
-def summary(records: Sequence[EpisodeRecord], **about: Any) -> dict[str, Any]:
-    """The scores as JSON: ``about`` (suite, settings …), total and by task."""
-    tasks = {str(task): _as_json(part) for task, part in score_tasks(records).items()}
-    return {"format": 1, **about, "total": _as_json(score(records)), "tasks": tasks}
+def score_groups(
+    records: Sequence[EpisodeRecord], facts: Mapping[TaskKey, TaskFacts], by: str
+) -> dict[str, Score]:
+    """Score the records by ``suite``, or by the ``type`` or ``category`` of their tasks."""
+    if by == "suite":
+        return _grouped(records, lambda record: record.trial.suite)
+    return _grouped(records, lambda r: str(getattr(facts[r.trial.suite, r.trial.task], by)))
 
 
-def _as_json(part: Score) -> dict[str, Any]:
-    return {**asdict(part), "rate": part.rate}
+def _grouped(
+    records: Sequence[EpisodeRecord], key: Callable[[EpisodeRecord], Any], ordered: bool = False
+) -> dict[Any, Score]:
+    groups: dict[Any, list[EpisodeRecord]] = {}
+    for record in records:
+        groups.setdefault(key(record), []).append(record)
+    names = sorted(groups) if ordered else list(groups)
+    return {name: score(groups[name]) for name in names}
+
+
+def average(rates: Iterable[float | None]) -> float | None:
+    """Mean of success rates, as the paper averages tasks and splits; None where one is missing."""
+    found = list(rates)
+    return None if None in found else _mean(rate for rate in found if rate is not None)
+
+
+def summary(
+    records: Sequence[EpisodeRecord], facts: Mapping[TaskKey, TaskFacts], **about: Any
+) -> dict[str, Any]:
+    """The scores as JSON: ``about`` (suite, settings …), then total and by group and task.
+
+    average: of the suites' success rates where there are several, else of the categories'.
+    """
+    groups = {
+        name: {key: part.as_json() for key, part in score_groups(records, facts, by).items()}
+        for name, by in (("suites", "suite"), ("categories", "category"), ("types", "type"))
+    }
+    over = groups["suites"] if len(groups["suites"]) > 1 else groups["categories"]
+    tasks = {
+        f"{suite}/{task}": {**_about(facts[suite, task]), **part.as_json()}
+        for (suite, task), part in score_tasks(records).items()
+    }
+    return {
+        "format": 2,
+        **about,
+        "total": score(records).as_json(),
+        "average": average(part["rate"] for part in over.values()),
+        **groups,
+        "tasks": tasks,
+    }
+
+
+def _about(facts: TaskFacts) -> dict[str, Any]:
+    return {"name": facts.name, "type": facts.type, "category": facts.category,
+            "instruction": facts.instruction}  # fmt: skip
 
 
 def write_summary(path: Path, content: dict[str, Any]) -> None:
     """Write the summary in one piece."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
-    os.replace(temporary, path)
+    from rain.drawing import replacing  # late: it loads video codecs
 
-
-def table(
-    records: Sequence[EpisodeRecord], names: Mapping[int, str], title: str, target: Target
-) -> Table:
-    """A rich table: a row a task and the total. names: the suite's task names by number."""
-    first = "marked\nfirst" if target == "another" else "own\nfirst"
-    # Narrow enough for 80 columns: the task's name gives way, the numbers do not.
-    out = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    out.add_column("task", no_wrap=True, overflow="ellipsis", max_width=20)
-    for header in ("success", "95 %", first, "wrong\nobject", "crashed", "script", "steps"):
-        out.add_column(header, justify="right", no_wrap=True)
-    for task, part in score_tasks(records).items():
-        name = names.get(task, "").replace("_", " ")
-        out.add_row(*_cells(f"{task} {name}".strip(), part))
-    out.add_section()
-    out.add_row(*_cells("all", score(records)), style="bold")
-    return out
-
-
-def _cells(name: str, part: Score) -> tuple[str, ...]:
-    count = f"{part.successes}/{part.episodes}"
-    interval = f"{100 * part.low:.0f}–{100 * part.high:.0f}" if part.episodes else "–"
-    progress = "–" if part.script_progress is None else f"{100 * part.script_progress:.0f}%"
-    steps = "–" if part.steps is None else f"{part.steps:.0f}"
-    first = f"{part.marked_first}/{part.episodes}"
-    return name, count, interval, first, str(part.wrong_grasps), str(part.crashed), progress, steps
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")

@@ -25,9 +25,9 @@ HORIZONS = {
     "libero_goal": 300,
     "libero_10": 520,
     "libero_90": 400,
-    "libero_ex": 600,
 }
-"""Control steps an episode of each suite may take, as is usual for LIBERO."""
+"""Control steps an episode of each suite may take, as is usual for LIBERO. LIBERO-EX's tasks
+declare their own."""
 
 DEFAULT_HORIZON = 520
 
@@ -37,7 +37,7 @@ class Assignment:
     """What a trial asks for in its world.
 
     init_state, seed: where it starts, one of them None. marked: the object marked first.
-    goal: what success means.
+    goal: what success means. whole: what must never hold, the longer task's goal, or None.
     """
 
     script: TaskScript
@@ -45,6 +45,7 @@ class Assignment:
     init_state: int | None
     seed: int | None
     goal: Callable[[], bool]
+    whole: Callable[[], bool] | None = None
 
 
 def assign(trial: Trial, world: TaskWorld, starts: Starts = "official") -> Assignment:
@@ -57,7 +58,8 @@ def assign(trial: Trial, world: TaskWorld, starts: Starts = "official") -> Assig
     if trial.target == "own":
         init_state, seed = _start(trial, init_states, starts, 1, first)
         script, goal = world.script, world.success
-        return Assignment(script, marked_object(script), init_state, seed, goal)
+        whole = world.full_success if world.whole_fails else None
+        return Assignment(script, marked_object(script), init_state, seed, goal, whole)
     others = other_objects(world)
     if not others:
         raise RainError(
@@ -135,5 +137,6 @@ def policy_seed(trial: Trial, seed: int) -> int:
 
 
 def horizon_of(suite: str) -> int:
-    """Control steps that an episode of the suite may take."""
-    return HORIZONS.get(suite, DEFAULT_HORIZON)
+    """Control steps that an episode of the suite may take; a variant's are its suite's."""
+    found = [name for name in HORIZONS if suite == name or suite.startswith(f"{name}_")]
+    return HORIZONS[max(found, key=len)] if found else DEFAULT_HORIZON

@@ -52,10 +52,11 @@ class EpisodeFilm:
         observation = self._world.observe(self._script.subtasks[moment.subtask])
         views = [self._view(view, observation, moment) for view in observation.images]
         status = "success" if moment.success else "done" if moment.finished else ""
+        progress = moment.prediction.progress if moment.prediction is not None else None
         panel = draw_panel(
             self._script.subtasks,
             len(self._script.subtasks) if moment.finished else moment.subtask,
-            moment.prediction.progress,
+            progress,
             f"step {moment.step}  {status}".rstrip(),
             width=self._pixels * len(views),
         )
@@ -66,7 +67,7 @@ class EpisodeFilm:
         picture = self._world.render(view, self._pixels)
         if view in observation.regions:
             picture = tint(picture, observation.regions[view])
-        if not moment.finished:
+        if not moment.finished and moment.prediction is not None:
             picture = self._with_plan(picture, view, moment.prediction)
         return label(picture, view)
 

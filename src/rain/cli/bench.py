@@ -1,9 +1,11 @@
-"""``rain bench``: the benchmark LIBERO-EX, its tasks and the states that episodes start from."""
+"""``rain bench``: the benchmark LIBERO-EX and LIBERO's suites: tasks, runs, reports."""
 
 from __future__ import annotations
 
 from rain.cli.bench_freeze import Freeze, run_freeze
 from rain.cli.bench_list import List, run_list
+from rain.cli.bench_report import Report, run_report
+from rain.cli.bench_run import Run, run_run
 from rain.cli.bench_show import Show, run_show
 from rain.cli.bench_verify import Verify, run_verify
 from rain.cli.subcommands import run_subcommand
@@ -17,6 +19,8 @@ def main(args: list[str]) -> int:
         {
             "list": (List, run_list),
             "show": (Show, run_show),
+            "run": (Run, run_run),
+            "report": (Report, run_report),
             "verify": (Verify, run_verify),
             "freeze": (Freeze, run_freeze),
         },

@@ -9,10 +9,10 @@ import tyro
 from rich.console import Console
 
 from rain.bench.campaign import Campaign, run_campaign
+from rain.bench.episode import RolloutConfig
 from rain.bench.records import Target
-from rain.bench.rollouts import RolloutConfig
 from rain.bench.sources import CheckpointPolicies, LiberoWorlds, Rendering
-from rain.bench.trials import Starts, horizon_of
+from rain.bench.trials import Starts
 from rain.bench.worker import Film
 
 
@@ -24,7 +24,8 @@ class Rollout:
     """
 
     suite: str = "libero_object"
-    """libero_spatial, libero_object, libero_goal, libero_10 or libero_ex."""
+    """libero_spatial, libero_object, libero_goal, libero_10, libero_90, libero_ex, or one of
+    LIBERO-PRO's."""
     task: str = "all"
     """Task number, several (0,2,5) or all; of libero_ex its id (040)."""
     episodes: int = 10
@@ -50,7 +51,8 @@ class Rollout:
     seed: int = 0
     """Seed of the policy's noise."""
     horizon: int | None = None
-    """Control steps an episode may take; default: as is usual for the suite."""
+    """Control steps an episode may take; default: as is usual for the suite or declared by the
+    task."""
     execute: int = 8
     """Actions of a 16-step chunk that are executed before the next look."""
     threshold: float = 0.7
@@ -82,8 +84,9 @@ class Rollout:
                 threshold=self.threshold,
                 consecutive=self.consecutive,
                 check_every_step=self.check_every_step,
-                horizon=self.horizon if self.horizon is not None else horizon_of(suite),
+                horizon=RolloutConfig.horizon if self.horizon is None else self.horizon,
             ),
+            own_horizons=self.horizon is None,
         )
 
 

@@ -56,31 +56,9 @@ class RainPolicy:
         """Predict actions, plan and progress for one observation."""
         return self.predict_batch([observation])[0]
 
-    @torch.inference_mode()
     def predict_batch(self, observations: Sequence[Observation]) -> list[Prediction]:
         """Predict for several observations at once, in their order."""
-        if not observations:
-            return []
-        for observation in observations:
-            self._check(observation)
-        images, regions = self._images(observations), self._regions(observations)
-        states = np.stack([observation.state for observation in observations])
-        state = self._normaliser.state(torch.from_numpy(states)).to(self._device)
-        action_type = torch.tensor(
-            [ACTION_TYPES.index(observation.action_type) for observation in observations],
-            device=self._device,
-        )
-        phi = self._net.encode(self._net.features(images, regions), regions)
-        plans, actions = self._net.sample(
-            phi, state, action_type, noise=self._noise(len(observations))
-        )
-        progress = self._net.progress(phi, state, action_type).sigmoid().cpu()
-        plans = self._normaliser.undo_plan(plans.float().cpu())
-        actions = self._normaliser.undo_actions(actions.float().cpu())
-        return [
-            Prediction(ActionChunk(a.numpy()), Plan(p.numpy()), Progress(*s.tolist()))
-            for a, p, s in zip(actions, plans, progress, strict=True)
-        ]
+        return predict_together([self] * len(observations), observations)
 
     def _check(self, observation: Observation) -> None:
         wanted, got = self.conventions.views, tuple(observation.images)
@@ -108,9 +86,48 @@ class RainPolicy:
                     regions[i, v] = observation.regions[view]
         return torch.from_numpy(regions).to(self._device)
 
-    def _noise(self, count: int) -> tuple[Tensor, Tensor]:
-        draws = [draw_noise(1, self._generator, self._device) for _ in range(count)]
-        return torch.cat([plan for plan, _ in draws]), torch.cat([actions for _, actions in draws])
+    def _noise(self) -> tuple[Tensor, Tensor]:
+        return draw_noise(1, self._generator, self._device)
+
+
+@torch.inference_mode()
+def predict_together(
+    policies: Sequence[RainPolicy], observations: Sequence[Observation], size: int = 0
+) -> list[Prediction]:
+    """Predict for one observation of each policy in one batch; they share one network.
+
+    Each policy's noise comes from its own generator, as if it were asked alone. size: rows of the
+    batch; missing ones are filled up with the last observation. A batch of another size is rounded
+    differently, so only results of one size compare to the bit.
+    """
+    if not observations:
+        return []
+    first = policies[0]
+    if any(policy._net is not first._net for policy in policies):
+        raise ValueError("policies that predict together need one network")
+    for policy, observation in zip(policies, observations, strict=True):
+        policy._check(observation)
+    noise = [policy._noise() for policy in policies]
+    missing = max(0, size - len(observations))
+    rows = [*observations, *([observations[-1]] * missing)]
+    noise += [noise[-1]] * missing
+    images, regions = first._images(rows), first._regions(rows)
+    states = torch.from_numpy(np.stack([observation.state for observation in rows]))
+    state = first._normaliser.state(states).to(first._device)
+    types = [ACTION_TYPES.index(observation.action_type) for observation in rows]
+    action_type = torch.tensor(types, device=first._device)
+    net = first._net
+    phi = net.encode(net.features(images, regions), regions)
+    drawn = torch.cat([plan for plan, _ in noise]), torch.cat([actions for _, actions in noise])
+    plans, actions = net.sample(phi, state, action_type, noise=drawn)
+    progress = net.progress(phi, state, action_type).sigmoid().cpu()
+    plans = first._normaliser.undo_plan(plans.float().cpu())
+    actions = first._normaliser.undo_actions(actions.float().cpu())
+    asked = slice(len(observations))
+    return [
+        Prediction(ActionChunk(a.numpy()), Plan(p.numpy()), Progress(*s.tolist()))
+        for a, p, s in zip(actions[asked], plans[asked], progress[asked], strict=True)
+    ]
 
 
 def find_checkpoint(path: str | Path) -> Path:

@@ -95,9 +95,13 @@ def is_alive(process: int) -> bool:
 
 
 def _begin(parent: int, outbox: Any) -> None:
-    """End this process when its parent was killed, instead of working on unseen."""
     global _outbox  # a queue reaches a worker only when that is started
     _outbox = outbox
+    end_with(parent)
+
+
+def end_with(parent: int) -> None:
+    """End this process when its parent was killed, instead of working on unseen."""
 
     def watch() -> None:
         while os.getppid() == parent:

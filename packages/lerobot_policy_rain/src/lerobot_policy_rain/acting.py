@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rain.bench.rollouts import Driver, PartClock, RolloutConfig
+from rain.bench.drivers import LookingDriver
+from rain.bench.rollouts import PartClock, RolloutConfig
 from rain.model.policy import RainPolicy
 from rain.types import ACTION_TYPES, Conventions, Observation, RainError, Subtask, TaskScript
 
@@ -23,7 +24,7 @@ TYPES = "observation.action_types"
 
 
 class Shown:
-    """One environment, as far as its observations show it: what ``Driver`` asks of a world."""
+    """One environment, as far as its observations show it: what ``LookingDriver`` asks of a world."""
 
     def __init__(self, conventions: Conventions) -> None:
         self.conventions = conventions
@@ -50,11 +51,11 @@ class Shown:
         subtasks = [Subtask(ACTION_TYPES[kind], str(i)) for i, kind in enumerate(kinds)]
         self.script = TaskScript("", tuple(subtasks))
 
-    def observe(self, subtask: Subtask) -> Observation:
+    def observe(self, subtask: Subtask, *, regions: bool = True) -> Observation:
         """Observe now, with the regions of ``subtask``, whose target is its number."""
         number = int(subtask.target)
-        regions = {view: region[number] for view, region in self._regions.items()}
-        return Observation(dict(self._images), regions, self._state, subtask.action_type)
+        shown = {view: region[number] for view, region in self._regions.items()}
+        return Observation(dict(self._images), shown, self._state, subtask.action_type)
 
     def held_object(self) -> None:
         """Unknown here; it is only noted."""
@@ -75,7 +76,7 @@ class Actor:
     def __init__(self, policy: RainPolicy, config: RolloutConfig) -> None:
         self.shown = Shown(policy.conventions)
         self.policy, self._config = policy, config
-        self._driver: Driver | None = None
+        self._driver: LookingDriver | None = None
         self._steps = 0
 
     def act(self, batch: dict[str, Any], number: int) -> NDArray[np.float32]:
@@ -84,7 +85,7 @@ class Actor:
         if self._driver is None:
             clock = PartClock()
             script = self.shown.script
-            self._driver = Driver(self.shown, self.policy, script, self._config, clock)
+            self._driver = LookingDriver(self.shown, self.policy, script, self._config, clock)
         action = self._driver.action(self._steps)
         self._steps += 1
         return action
@@ -92,12 +93,12 @@ class Actor:
     @property
     def subtask(self) -> int:
         """Number of the current subtask."""
-        return 0 if self._driver is None else self._driver.cursor.index
+        return 0 if self._driver is None else self._driver.index
 
     @property
     def finished(self) -> bool:
         """Whether the last subtask is complete."""
-        return self._driver is not None and self._driver.cursor.finished
+        return self._driver is not None and self._driver.finished
 
 
 def _array(batch: dict[str, Any], key: str, number: int) -> NDArray[Any]:

@@ -154,16 +154,18 @@ def finger_bodies(model: Any) -> dict[int, str]:
     }
 
 
-def between_fingers(model: Any, data: Any, owners: Mapping[int, str]) -> list[str]:
-    """Names of what both fingers touch; ``owners``: see ``body_owners``."""
-    body_of, fingers = model.geom_bodyid, finger_bodies(model)
+def finger_touches(
+    model: Any, data: Any, fingers: Mapping[int, str], owners: Mapping[int, str]
+) -> dict[str, set[str]]:
+    """What the fingers touch -> which of them; see ``finger_bodies`` and ``body_owners``."""
+    bodies = model.geom_bodyid[data.contact.geom]  # (contacts, 2)
+    ours = np.isin(bodies, list(fingers))
     touching: dict[str, set[str]] = {}
-    for contact in data.contact:
-        for one, two in ((contact.geom1, contact.geom2), (contact.geom2, contact.geom1)):
-            finger, name = fingers.get(int(body_of[one])), owners.get(int(body_of[two]))
-            if finger and name:
-                touching.setdefault(name, set()).add(finger)
-    return [name for name, sides in touching.items() if len(sides) == 2]
+    for one, two in bodies[ours.any(axis=1)].tolist():
+        for finger, thing in ((one, two), (two, one)):
+            if finger in fingers and thing in owners:
+                touching.setdefault(owners[thing], set()).add(fingers[finger])
+    return touching
 
 
 def body_owners(model: Any, roots: Mapping[str, int], names: list[str]) -> dict[int, str]:

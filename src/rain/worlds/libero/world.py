@@ -64,6 +64,7 @@ class LiberoWorld:
         self._rest_height: dict[str, float] = {}
         self._geom_ids: dict[str, NDArray[np.int64]] = {}
         self._owners: dict[int, str] = {}
+        self._fingers: dict[int, str] = {}
         self.reset(seed=0)
 
     # --- what it is ---------------------------------------------------------------------------
@@ -225,13 +226,14 @@ class LiberoWorld:
 
     # --- what it shows ------------------------------------------------------------------------
 
-    def observe(self, subtask: Subtask) -> Observation:
-        """Render every view with the region of the subtask's target."""
-        images, regions = {}, {}
+    def observe(self, subtask: Subtask, *, regions: bool = True) -> Observation:
+        """Render every view, and unless told otherwise the region of the subtask's target."""
+        images, masks = {}, {}
         for view in self.conventions.views:
             images[view] = self.render(view, self.conventions.image_size)
-            regions[view] = self.regions([subtask.target], view)[0]
-        return Observation(images, regions, self.state(), subtask.action_type)
+            if regions:
+                masks[view] = self.regions([subtask.target], view)[0]
+        return Observation(images, masks, self.state(), subtask.action_type)
 
     def state(self) -> NDArray[np.float32]:
         """(7,): end-effector position (m), axis-angle (rad), gripper opening (m)."""
@@ -313,6 +315,11 @@ class LiberoWorld:
         """Say whether the task's own BDDL goal holds now."""
         return bool(self.env._check_success())
 
+    @property
+    def whole_fails(self) -> bool:
+        """Whether doing the whole task of which this one is a part counts as failure."""
+        return bool(self.task.full_goal())
+
     def full_success(self) -> bool:
         """Say whether the whole task holds now of which this one asks for a part; else False.
 
@@ -342,9 +349,17 @@ class LiberoWorld:
 
     def touched_by_both_fingers(self) -> list[str]:
         """Objects in contact with both fingers."""
+        return [name for name, sides in self._touches().items() if len(sides) == 2]
+
+    def touched_objects(self) -> list[str]:
+        """Objects in contact with any finger."""
+        return list(self._touches())
+
+    def _touches(self) -> dict[str, set[str]]:
         if not self._owners:
             self._owners = loading.body_owners(self.model, self.env.obj_body_id, self.objects())
-        return loading.between_fingers(self.model, self.data, self._owners)
+            self._fingers = loading.finger_bodies(self.model)
+        return loading.finger_touches(self.model, self.data, self._fingers, self._owners)
 
     def close(self) -> None:
         """Free the simulator and its GL context."""

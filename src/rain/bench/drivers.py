@@ -1,0 +1,236 @@
+"""What chooses the action of every step: a policy that looks, or one that acts on the world itself.
+
+A driver also knows where in the script it is. It never judges success.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rain.bench.episode import PartClock, RolloutConfig, Transition
+from rain.bench.protocols import AnyPolicy, ObservedWorld, RolloutWorld, WorldPolicy, needs_of
+from rain.types import Policy, Prediction, RainError, Subtask, TaskScript
+
+
+class SubtaskCursor:
+    """Where in its script the policy is; moves on after enough consecutive complete looks."""
+
+    def __init__(self, script: TaskScript, threshold: float, consecutive: int) -> None:
+        self._subtasks = script.subtasks
+        self._threshold = threshold
+        self._consecutive = consecutive
+        self._index = 0
+        self.streak = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last subtask is complete."""
+        return self._index == len(self._subtasks)
+
+    @property
+    def index(self) -> int:
+        """Index of the current subtask; of the last one when finished."""
+        return min(self._index, len(self._subtasks) - 1)
+
+    @property
+    def subtask(self) -> Subtask:
+        """The current subtask; the last one when finished."""
+        return self._subtasks[self.index]
+
+    def update(self, completion: float) -> bool:
+        """Count one look at the current subtask; say whether it moved on to the next."""
+        self.streak = self.streak + 1 if completion > self._threshold else 0
+        if self.streak < self._consecutive:
+            return False
+        self._index += 1
+        self.streak = 0
+        return True
+
+
+class Driver(Protocol):
+    """Chooses actions. index: of the current subtask, the last one's when finished."""
+
+    transitions: list[Transition]
+    predictions: int
+    latest: Prediction | None
+
+    @property
+    def index(self) -> int: ...
+
+    @property
+    def finished(self) -> bool: ...
+
+    def action(self, step: int) -> NDArray:
+        """The action of ``step``, (7,)."""
+
+    def settled(self, steps: int) -> bool:
+        """Whether the arm has held still for long enough after the last subtask."""
+
+
+def make_driver(
+    world: RolloutWorld,
+    policy: AnyPolicy,
+    script: TaskScript,
+    config: RolloutConfig,
+    clock: PartClock,
+) -> Driver:
+    """The driver that a policy needs."""
+    if isinstance(policy, WorldPolicy):
+        return WorldDriver(world, policy, script, config, clock)
+    return LookingDriver(world, policy, script, config, clock)
+
+
+class LookingDriver:
+    """Looks when a look is due, else goes on with its chunk."""
+
+    def __init__(
+        self,
+        world: ObservedWorld,
+        policy: Policy,
+        script: TaskScript,
+        config: RolloutConfig,
+        clock: PartClock,
+    ) -> None:
+        self.transitions: list[Transition] = []
+        self.predictions = 0
+        self.latest: Prediction | None = None
+        self._cursor = SubtaskCursor(script, config.threshold, config.consecutive)
+        self._finished_at: int | None = None
+        self._world, self._policy, self._config, self._clock = world, policy, config, clock
+        self._needs, self._instruction = needs_of(policy), script.instruction
+        self._chunk: NDArray | None = None
+        self._chunk_step = 0
+        self._action: NDArray | None = None
+
+    @property
+    def index(self) -> int:
+        """Index of the current subtask; of the last one when finished."""
+        return self._cursor.index
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last subtask is complete, as the policy sees it."""
+        return self._cursor.finished
+
+    def action(self, step: int) -> NDArray:
+        """The action of ``step``, float32 (7,)."""
+        while not self.finished and self._look_due(step):
+            if not self._look(step):
+                break
+        if self.finished:
+            self._action = hold(self._action, self._chunk, self._world.conventions.action)
+        else:
+            assert self._chunk is not None
+            self._action = self._chunk[step - self._chunk_step]
+        return self._action
+
+    def settled(self, steps: int) -> bool:
+        """Whether the arm has held still for long enough after the last subtask."""
+        return self._finished_at is not None and steps - self._finished_at >= self._config.settle
+
+    def _look_due(self, step: int) -> bool:
+        if self._chunk is None or self._config.check_every_step:
+            return True
+        limit = self._config.confirm_after if self._cursor.streak else self._config.execute
+        return step - self._chunk_step >= limit
+
+    def _look(self, step: int) -> bool:
+        """Observe and predict for the current subtask; say whether that completed it."""
+        prediction = self._predict()
+        # When every step is checked, most looks are for the progress only.
+        progress_only = (
+            self._config.check_every_step
+            and self._chunk is not None
+            and step - self._chunk_step < self._config.execute
+        )
+        if not progress_only:
+            self._chunk, self._chunk_step = prediction.action_chunk.actions, step
+        left = self._cursor.index
+        if not self._cursor.update(prediction.progress.completion):
+            return False
+        self.transitions.append(
+            Transition(step, left, prediction.progress.completion, self._world.held_object())
+        )
+        if self.finished:
+            self._finished_at = step
+        else:
+            # A chunk of the subtask that was left says nothing about the next one.
+            self._chunk = None
+        return True
+
+    def _predict(self) -> Prediction:
+        with self._clock("rendering"):
+            observation = self._world.observe(self._cursor.subtask, regions=self._needs.regions)
+        if self._needs.instruction:
+            observation = replace(observation, instruction=self._instruction)
+        with self._clock("network"):
+            self.latest = self._policy.predict(observation)
+        self.predictions += 1
+        return self.latest
+
+
+class WorldDriver:
+    """Takes a policy's actions as they come; nothing is looked at, so nothing is rendered."""
+
+    latest: Prediction | None = None
+    predictions = 0
+
+    def __init__(
+        self,
+        world: RolloutWorld,
+        policy: WorldPolicy,
+        script: TaskScript,
+        config: RolloutConfig,
+        clock: PartClock,
+    ) -> None:
+        self.transitions: list[Transition] = []
+        self.index, self.finished = 0, False
+        self._world, self._config, self._clock = world, config, clock
+        self._actions = policy.actions(world, script)
+        self._count = len(script.subtasks)
+        self._finished_at: int | None = None
+        self._action: NDArray | None = None
+
+    def action(self, step: int) -> NDArray:
+        """The action of ``step``, (7,)."""
+        if not self.finished:
+            with self._clock("network"):
+                found = next(self._actions, None)
+            if found is not None:
+                self._move_on(step, found[1])
+                self._action = found[0]
+                return self._action
+            self._move_on(step, self._count)
+            self.finished, self._finished_at = True, step
+        idle = np.zeros((1, 7), np.float32)
+        self._action = hold(self._action, idle, self._world.conventions.action)
+        return self._action
+
+    def settled(self, steps: int) -> bool:
+        """Whether the arm has held still for long enough after the last action."""
+        return self._finished_at is not None and steps - self._finished_at >= self._config.settle
+
+    def _move_on(self, step: int, index: int) -> None:
+        for left in range(self.index, index):
+            self.transitions.append(Transition(step, left, 1.0, self._world.held_object()))
+        self.index = min(index, self._count - 1)
+
+
+def hold(last: NDArray | None, chunk: NDArray | None, meaning: str) -> NDArray:
+    """The action that keeps the arm and the gripper as they are, float32 (7,).
+
+    What "still" is depends on what an action means, so there is no default: an unknown meaning
+    raises RainError. ``chunk`` is used where no action was executed yet.
+    """
+    if last is None:
+        assert chunk is not None
+        last = chunk[0]
+    if meaning != "libero_osc_pose_delta":
+        raise RainError(f"rollout: how to hold still with actions of {meaning!r} is not known")
+    still = np.zeros_like(last)
+    still[-1] = last[-1]
+    return still

@@ -1,0 +1,66 @@
+"""Where policies come from, by the text that ``--policy`` takes.
+
+To add one: a module here with a frozen, picklable class that is a ``PolicySource``
+(rain.bench.protocols), and a line in ``FACTORIES``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rain.bench.protocols import PolicySource
+from rain.types import RainError
+
+
+@dataclass(frozen=True)
+class PolicyOptions:
+    """What a source may need beside its text. threads: CPU threads of a network, a process;
+    device: where a network is."""
+
+    threads: int = 1
+    device: str = "cpu"
+
+
+def policy_source(text: str, options: PolicyOptions | None = None) -> PolicySource:
+    """The source that ``KIND:REST`` names; a text without a known kind is a RAIN checkpoint.
+
+    RainError where the rest is wrong, or the kind unknown and no checkpoint has that name.
+    """
+    options = options or PolicyOptions()
+    kind, colon, rest = text.partition(":")
+    if kind in FACTORIES and (colon or kind == "expert"):
+        return FACTORIES[kind](rest, options)
+    if colon and not Path(text).exists():
+        known = ", ".join(f"{name}:" for name in FACTORIES if name != "expert")
+        raise RainError(f"policy {text!r}: {kind!r} is none of {known} or expert")
+    return _rain(text, options)
+
+
+def _rain(rest: str, options: PolicyOptions) -> PolicySource:
+    from rain.bench.sources import CheckpointPolicies
+
+    return CheckpointPolicies(rest, options.threads, options.device)
+
+
+def _expert(rest: str, options: PolicyOptions) -> PolicySource:
+    from rain.bench.policies.expert import ExpertPolicies
+
+    if rest:
+        raise RainError(f"policy expert takes nothing after it, got {rest!r}")
+    return ExpertPolicies()
+
+
+def _replay(rest: str, options: PolicyOptions) -> PolicySource:
+    from rain.bench.policies.replay import ReplayPolicies
+
+    return ReplayPolicies(rest)
+
+
+FACTORIES: dict[str, Callable[[str, PolicyOptions], PolicySource]] = {
+    "rain": _rain,
+    "expert": _expert,
+    "replay": _replay,
+}
+"""Kind -> what makes a source of the rest of the text."""
