@@ -3,7 +3,7 @@ sources that worlds and policies come from."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,21 @@ class RolloutWorld(World, Protocol):
 
     def held_object(self) -> str | None:
         """Name the object that is lifted between the fingers, or None."""
+
+
+class InstructedWorld(RolloutWorld, Protocol):
+    """A world that also reads what policies of others take for state."""
+
+    def proprioception(self) -> NDArray[np.float32]:
+        """(8,): end effector in the scene's frame (m), axis-angle (rad), both finger joints (m)."""
+
+
+@runtime_checkable
+class InstructedPolicy(Policy, Protocol):
+    """A policy that follows the whole task's instruction; it takes no region, knows no progress."""
+
+    def begin(self, world: InstructedWorld, script: TaskScript, execute: int) -> None:
+        """Take the task of the episode that begins; ``execute`` actions of a chunk will be used."""
 
 
 class FilmedWorld(World, Protocol):

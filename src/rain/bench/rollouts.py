@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.bench.protocols import RolloutWorld
+from rain.bench.protocols import InstructedPolicy, RolloutWorld
 from rain.types import HORIZON, Policy, Prediction, RainError, Subtask, TaskScript
 
 PARTS = ("physics", "rendering", "network", "judging", "video")
@@ -176,7 +176,7 @@ class SubtaskCursor:
         return True
 
 
-class _Driver:
+class Driver:
     """Chooses the action of every step: looks when a look is due, else goes on with its chunk."""
 
     def __init__(
@@ -287,7 +287,7 @@ class _Journal:
         if held is not None and (not self._grasps or self._grasps[-1].object != held):
             self._grasps.append(Grasp(self.steps, held))
 
-    def result(self, driver: _Driver, clock: PartClock) -> EpisodeResult:
+    def result(self, driver: Driver, clock: PartClock) -> EpisodeResult:
         success = self.success_step is not None
         return EpisodeResult(
             outcome="success" if success else "finished" if driver.cursor.finished else "horizon",
@@ -320,8 +320,10 @@ def rollout(
     config = config or RolloutConfig()
     goal = goal or world.success
     policy.conventions.check(world.conventions, "the policy", "the world")
+    if isinstance(policy, InstructedPolicy):
+        policy.begin(world, script, config.execute)  # type: ignore[arg-type]
     clock = PartClock()
-    driver = _Driver(world, policy, script, config, clock)
+    driver = Driver(world, policy, script, config, clock)
     journal = _Journal()
     last = False
     while not last:

@@ -98,6 +98,9 @@ def run_trial(
         policy = setup.make_policy(policy_seed(begun.trial, setup.seed))
         world.reset(init_state=assignment.init_state, seed=assignment.seed)
         result, video = _play(begun.trial, assignment, world, policy, setup)
+    except RainError as error:
+        # It says in one line what happened, e.g. that a policy server went away.
+        return replace(begun, error=str(error))
     except Exception:
         return replace(begun, error=traceback.format_exc())
     return replace(begun, result=result, video=video)

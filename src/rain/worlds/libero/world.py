@@ -239,9 +239,22 @@ class LiberoWorld:
         angle = loading.axis_angle(rotation)
         return np.concatenate([position, angle, [self.gripper_opening()]]).astype(np.float32)
 
+    def proprioception(self) -> NDArray[np.float32]:
+        """(8,): LIBERO's own observations, which other policies were trained on.
+
+        End-effector position (m) in the scene's frame, axis-angle (rad), both finger joints (m).
+        """
+        position, rotation = self.ee_pose()
+        angle, fingers = loading.axis_angle(rotation), self._fingers()
+        return np.concatenate([position + self.base_position, angle, fingers]).astype(np.float32)
+
+    def _fingers(self) -> NDArray:
+        """Values of the fingers' joints, (2,), m."""
+        return self.env.sim.data.qpos[self.env.robots[0]._ref_gripper_joint_pos_indexes]
+
     def gripper_opening(self) -> float:
         """Distance between the fingers, m."""
-        left, right = self.env.sim.data.qpos[self.env.robots[0]._ref_gripper_joint_pos_indexes]
+        left, right = self._fingers()
         return float(left - right)
 
     def ee_pose(self) -> tuple[NDArray, NDArray]:
