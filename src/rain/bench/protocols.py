@@ -3,7 +3,8 @@ sources that worlds and policies come from."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,20 +18,29 @@ class RolloutWorld(World, Protocol):
     def held_object(self) -> str | None:
         """Name the object that is lifted between the fingers, or None."""
 
-
-class InstructedWorld(RolloutWorld, Protocol):
-    """A world that also reads what policies of others take for state."""
-
     def proprioception(self) -> NDArray[np.float32]:
-        """(8,): end effector in the scene's frame (m), axis-angle (rad), both finger joints (m)."""
+        """(n,): the simulator's own state, asked for by policies that need it."""
 
 
-@runtime_checkable
-class InstructedPolicy(Policy, Protocol):
-    """A policy that follows the whole task's instruction; it takes no region, knows no progress."""
+@dataclass(frozen=True)
+class Needs:
+    """What a policy uses of an observation, and how it is run.
 
-    def begin(self, world: InstructedWorld, script: TaskScript, execute: int) -> None:
-        """Take the task of the episode that begins; ``execute`` actions of a chunk will be used."""
+    A policy says so in an attribute ``needs``; without one it gets regions and no instruction, as
+    RAIN does. regions: the target's mask in every view; instruction: the task's words;
+    proprioception: the simulator's own state. execute: actions of a chunk that are executed before
+    the next look, where the policy knows no other.
+    """
+
+    regions: bool = True
+    instruction: bool = False
+    proprioception: bool = False
+    execute: int | None = None
+
+
+def needs_of(policy: Policy) -> Needs:
+    """What a policy says that it needs."""
+    return getattr(policy, "needs", None) or Needs()
 
 
 class FilmedWorld(World, Protocol):

@@ -21,12 +21,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.bench.protocols import InstructedPolicy, RolloutWorld
+from rain.bench.protocols import Needs, RolloutWorld, needs_of
 from rain.types import HORIZON, Policy, Prediction, RainError, Subtask, TaskScript
 
 PARTS = ("physics", "rendering", "network", "judging", "video")
@@ -176,7 +176,7 @@ class SubtaskCursor:
         return True
 
 
-class Driver:
+class LookingDriver:
     """Chooses the action of every step: looks when a look is due, else goes on with its chunk."""
 
     def __init__(
@@ -193,6 +193,8 @@ class Driver:
         self._latest: Prediction | None = None
         self._finished_at: int | None = None
         self._world, self._policy, self._config, self._clock = world, policy, config, clock
+        self._needs, self._instruction = needs_of(policy), script.instruction
+        check_execute(self._needs, config)
         self._chunk: NDArray | None = None
         self._chunk_step = 0
         self._action: NDArray | None = None
@@ -227,11 +229,7 @@ class Driver:
 
     def _look(self, step: int) -> bool:
         """Observe and predict for the current subtask; say whether that completed it."""
-        with self._clock("rendering"):
-            observation = self._world.observe(self.cursor.subtask)
-        with self._clock("network"):
-            prediction = self._policy.predict(observation)
-        self._latest, self.predictions = prediction, self.predictions + 1
+        prediction = self._predict()
         # When every step is checked, most looks are for the progress only.
         progress_only = (
             self._config.check_every_step
@@ -252,6 +250,27 @@ class Driver:
             # A chunk of the subtask that was left says nothing about the next one.
             self._chunk = None
         return True
+
+    def _predict(self) -> Prediction:
+        with self._clock("rendering"):
+            observation = self._world.observe(self.cursor.subtask)
+        if self._needs.instruction:
+            observation = replace(observation, instruction=self._instruction)
+        if self._needs.proprioception:
+            observation = replace(observation, proprioception=self._world.proprioception())
+        with self._clock("network"):
+            self._latest = self._policy.predict(observation)
+        self.predictions += 1
+        return self._latest
+
+
+def check_execute(needs: Needs, config: RolloutConfig) -> None:
+    """RainError where a policy's chunks are to be executed otherwise than the policy says."""
+    if needs.execute not in (None, config.execute):
+        raise RainError(
+            f"execute: the policy gives {needs.execute} actions to execute before the next look, "
+            f"the run is set to {config.execute}"
+        )
 
 
 def hold(last: NDArray | None, chunk: NDArray | None, meaning: str) -> NDArray:
@@ -287,7 +306,7 @@ class _Journal:
         if held is not None and (not self._grasps or self._grasps[-1].object != held):
             self._grasps.append(Grasp(self.steps, held))
 
-    def result(self, driver: Driver, clock: PartClock) -> EpisodeResult:
+    def result(self, driver: LookingDriver, clock: PartClock) -> EpisodeResult:
         success = self.success_step is not None
         return EpisodeResult(
             outcome="success" if success else "finished" if driver.cursor.finished else "horizon",
@@ -320,10 +339,8 @@ def rollout(
     config = config or RolloutConfig()
     goal = goal or world.success
     policy.conventions.check(world.conventions, "the policy", "the world")
-    if isinstance(policy, InstructedPolicy):
-        policy.begin(world, script, config.execute)  # type: ignore[arg-type]
     clock = PartClock()
-    driver = Driver(world, policy, script, config, clock)
+    driver = LookingDriver(world, policy, script, config, clock)
     journal = _Journal()
     last = False
     while not last:

@@ -84,7 +84,7 @@ def test_n16_gets_batches_and_its_gripper_is_turned():
     handlers = {"get_action": get_action, "reset": lambda data: resets.append(data) or {}}
     with groot_server(handlers) as address:
         world, _ = run(source(address))
-    assert resets == [{"options": None}]
+    assert resets == [{"options": None}], "once an episode"
     assert set(requests[0]) == {"observation", "options"}
     look = requests[0]["observation"]
     assert look["video.image"].shape == (1, 1, 256, 256, 3)
@@ -162,7 +162,5 @@ def test_a_server_that_stops_answering():
     with groot_server({"reset": lambda data: {}}) as address:
         policies = RemotePolicies.from_text(f"groot:{address}?timeout=0.2")
         policy = policies(0)
-        world = ReadWorld()
-        policy.begin(world, script(), 8)
-    with pytest.raises(RemoteError, match=r"no answer"):
-        policy.predict(world.observe(script().subtasks[0]))
+    with pytest.raises(RemoteError, match=r"no answer within 0\.2 s"):
+        rollout(ReadWorld(), policy, script(), RolloutConfig(execute=8))

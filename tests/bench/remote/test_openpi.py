@@ -213,3 +213,10 @@ def test_a_wrong_text_says_what_is_expected(text: str, words: str):
 def test_the_server_sees_what_openpi_client_would_decode():
     data = pack({"observation/state": READING})
     np.testing.assert_array_equal(openpi_value(data)["observation/state"], READING)
+
+
+def test_a_run_that_executes_otherwise_is_refused():
+    with openpi_server(lambda look: {"actions": chunk(10)}) as address:
+        policy = source(address)(0)
+        with pytest.raises(RainError, match=r"gives 5 actions .* the run is set to 8"):
+            rollout(ReadWorld(), policy, script(), RolloutConfig(execute=8))

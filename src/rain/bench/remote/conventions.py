@@ -151,6 +151,27 @@ PRESETS = {
 """Name -> conventions of a family of LIBERO checkpoints."""
 
 
+def libero_wording(instruction: str) -> str:
+    """An instruction as LIBERO's benchmark words its tasks, which served policies were trained on.
+
+    The benchmark takes its words from the names of the scene files; the texts inside, which scripts
+    quote, differ in case and in these words. Ours of LIBERO-EX end with a full stop.
+    """
+    text = instruction.lower().rstrip(".")
+    for inside, outside in _WORDS:
+        text = text.replace(inside, outside)
+    return text
+
+
+_WORDS = (
+    ("pick the ", "pick up the "),
+    ("akita black bowl", "black bowl"),
+    ("cookies box", "cookie box"),
+    ("top layer", "top drawer"),
+    ("middle layer of the drawer", "middle drawer of the cabinet"),
+)
+
+
 def preset(name: str) -> RemoteConventions:
     """Find conventions by name; RainError lists those there are."""
     if name not in PRESETS:

@@ -50,7 +50,7 @@ class GrootChannel:
     """
 
     def __init__(self, address: str, timeout: float, batched: bool) -> None:
-        """Connect to ``tcp://HOST:PORT`` and ping the server; timeout: s, for each answer."""
+        """Connect to ``tcp://HOST:PORT``, ping and reset; timeout: s, for each answer."""
         self._address, self._timeout, self._batched = address, timeout, batched
         try:
             import zmq
@@ -65,17 +65,14 @@ class GrootChannel:
             # ZeroMQ connects to nothing without complaint: only an answer shows that it is there.
             self._call("ping", None, min(timeout, GREETING), "no policy server there")
             self.metadata = self._call("get_modality_config", None, timeout)
+            if batched:
+                self._call("reset", {"options": None}, timeout)
         except zmq.ZMQError as error:
             self.close()
             raise RemoteError(f"{address}: not an address of ZeroMQ ({error})") from error
         except RainError:
             self.close()
             raise
-
-    def reset(self) -> None:
-        """Reset the policy, where the server can (from N1.6 on)."""
-        if self._batched:
-            self._call("reset", {"options": None}, self._timeout)
 
     def ask(
         self, images: dict[str, NDArray], state: dict[str, NDArray], instruction: tuple[str, str]

@@ -8,6 +8,7 @@ package openpi-client 0.1.2, to whose bytes ``pack`` is equal. It is not importe
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class OpenpiChannel:
         except ModuleNotFoundError as error:
             raise RainError(INSTALL_HELP) from error
         try:
-            self._connection = connect(
+            opening = connect(
                 address,
                 compression=None,
                 max_size=LARGEST_ANSWER,
@@ -58,14 +59,13 @@ class OpenpiChannel:
                 ping_interval=None,
                 proxy=None,
             )
+            self._open = ExitStack()
+            self._connection = self._open.enter_context(opening)
         except Exception as error:  # OSError, TimeoutError, InvalidURI, InvalidHandshake …
             raise RemoteError(
                 f"{address}: no policy server there ({_line(error)}): start it first"
             ) from error
         self.metadata = self._receive()
-
-    def reset(self) -> None:
-        """openpi's servers keep nothing between looks."""
 
     def ask(
         self, images: dict[str, NDArray], state: dict[str, NDArray], instruction: tuple[str, str]
@@ -84,7 +84,7 @@ class OpenpiChannel:
     def close(self) -> None:
         """Close the connection; never raises."""
         try:
-            self._connection.close()
+            self._open.close()
         except Exception:
             return
 

@@ -12,8 +12,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.bench.protocols import InstructedWorld
-from rain.bench.remote.conventions import PROPRIOCEPTION_DIM, RemoteConventions
+from rain.bench.protocols import Needs
+from rain.bench.remote.conventions import (
+    PROPRIOCEPTION_DIM,
+    RemoteConventions,
+    libero_wording,
+)
 from rain.types import (
     ACTION_DIM,
     HORIZON,
@@ -25,7 +29,6 @@ from rain.types import (
     Prediction,
     Progress,
     RainError,
-    TaskScript,
 )
 
 NO_PROGRESS = Progress(completion=0.0, distance=0.0, alignment=0.0)
@@ -39,9 +42,6 @@ class RemoteError(RainError):
 class Channel(Protocol):
     """A connection to a policy server; everything it raises is a RemoteError."""
 
-    def reset(self) -> None:
-        """Tell the server that an episode begins, where its protocol can."""
-
     def ask(
         self, images: dict[str, NDArray], state: dict[str, NDArray], instruction: tuple[str, str]
     ) -> NDArray:
@@ -52,43 +52,36 @@ class Channel(Protocol):
 
 
 class RemotePolicy:
-    """A policy behind a channel. It follows the instruction of the whole task."""
+    """A policy behind a channel. It follows the instruction of the whole task.
+
+    One is made for each episode: servers that keep something between looks are reset with the
+    connection.
+    """
 
     def __init__(self, channel: Channel, means: RemoteConventions, address: str) -> None:
         self.conventions = _conventions(means)
+        self.needs = Needs(
+            regions=False, instruction=True, proprioception=True, execute=means.execute
+        )
         self._channel, self._means, self._address = channel, means, address
-        self._world: InstructedWorld | None = None
-        self._instruction, self._execute = "", means.execute
         # Nobody tells a policy that it is no longer needed.
         weakref.finalize(self, channel.close)
-
-    def begin(self, world: InstructedWorld, script: TaskScript, execute: int) -> None:
-        """Take the task of the episode that now begins in ``world``.
-
-        execute: actions of a chunk that will be executed.
-        """
-        if not callable(getattr(world, "proprioception", None)):
-            raise RainError(f"{self._means.name}: this world has no proprioception to send")
-        self._world, self._instruction, self._execute = world, script.instruction, execute
-        self._channel.reset()
 
     def predict(self, observation: Observation) -> Prediction:
         """Ask the server; RemoteError when there is no sensible answer.
 
         The plan holds the end effector's place eight times, which says that there is none.
         """
-        if self._world is None:
-            raise RainError("a remote policy needs the task first: call begin")
-        means = self._means
-        reading = np.asarray(self._world.proprioception(), dtype=np.float32)
-        if reading.shape != (PROPRIOCEPTION_DIM,):
+        means, reading = self._means, observation.proprioception
+        if reading is None or reading.shape != (PROPRIOCEPTION_DIM,) or not observation.instruction:
             raise RainError(
-                f"proprioception: expected {PROPRIOCEPTION_DIM} numbers, got {reading.shape}"
+                f"{means.name}: the world gives no instruction or no proprioception of "
+                f"{PROPRIOCEPTION_DIM} numbers"
             )
         answered = self._channel.ask(
             {key: means.image(observation.images[view]) for view, key in means.images},
             {key: reading[list(numbers)] for key, numbers in means.state},
-            (means.instruction, self._instruction),
+            (means.instruction, libero_wording(observation.instruction)),
         )
         plan = np.tile(observation.state[:3], (PLAN_POINTS, 1))
         return Prediction(ActionChunk(self._chunk(answered)), Plan(plan), NO_PROGRESS)
@@ -103,9 +96,9 @@ class RemotePolicy:
             )
         if not np.isfinite(actions).all():
             raise RemoteError(f"{self._address}: the actions hold NaN or infinity")
-        if len(actions) < self._execute:
+        if len(actions) < self._means.execute:
             raise RemoteError(
-                f"{self._address}: {len(actions)} actions came, {self._execute} are to be "
+                f"{self._address}: {len(actions)} actions came, {self._means.execute} are to be "
                 f"executed: set execute to {len(actions)} or less"
             )
         actions = self._means.actions(actions[:HORIZON])

@@ -245,16 +245,16 @@ class LiberoWorld:
         End-effector position (m) in the scene's frame, axis-angle (rad), both finger joints (m).
         """
         position, rotation = self.ee_pose()
-        angle, fingers = loading.axis_angle(rotation), self._fingers()
+        angle, fingers = loading.axis_angle(rotation), self._finger_joints()
         return np.concatenate([position + self.base_position, angle, fingers]).astype(np.float32)
 
-    def _fingers(self) -> NDArray:
+    def _finger_joints(self) -> NDArray:
         """Values of the fingers' joints, (2,), m."""
         return self.env.sim.data.qpos[self.env.robots[0]._ref_gripper_joint_pos_indexes]
 
     def gripper_opening(self) -> float:
         """Distance between the fingers, m."""
-        left, right = self._fingers()
+        left, right = self._finger_joints()
         return float(left - right)
 
     def ee_pose(self) -> tuple[NDArray, NDArray]:
