@@ -167,8 +167,11 @@ _WORDS = (
     ("pick the ", "pick up the "),
     ("akita black bowl", "black bowl"),
     ("cookies box", "cookie box"),
+    ("top layer of the drawer", "top drawer"),
     ("top layer", "top drawer"),
     ("middle layer of the drawer", "middle drawer of the cabinet"),
+    ("on the top of the drawer", "on top of the cabinet"),
+    ("cream cheese on the bowl", "cream cheese in the bowl"),
 )
 
 

@@ -244,9 +244,12 @@ class LiberoWorld:
 
         End-effector position (m) in the scene's frame, axis-angle (rad), both finger joints (m).
         """
-        position, rotation = self.ee_pose()
-        angle, fingers = loading.axis_angle(rotation), self._finger_joints()
-        return np.concatenate([position + self.base_position, angle, fingers]).astype(np.float32)
+        # From the body's own quaternion: one made from the matrix may have the other sign, and the
+        # axis-angle of the same rotation is then another.
+        body = self.model.body(self.env.robots[0].robot_model.eef_name).id
+        angle = loading.quaternion_axis_angle(self.data.xquat[body])
+        position = self.ee_pose()[0] + self.base_position
+        return np.concatenate([position, angle, self._finger_joints()]).astype(np.float32)
 
     def _finger_joints(self) -> NDArray:
         """Values of the fingers' joints, (2,), m."""
