@@ -27,7 +27,7 @@ class RainModelServer(PredictModelServer):
     Args:
         checkpoint: A checkpoint folder, or the name of a shipped one.
         execute: Actions of a 16-step chunk that are executed before the next look.
-        seed: Seed of the policy's noise.
+        seed: Seed of the policy's noise in the first episode; the next one's is one more.
         threads: CPU threads of the network.
     """
 
@@ -44,6 +44,7 @@ class RainModelServer(PredictModelServer):
         self._config, self._seed = RolloutConfig(execute=execute), seed
         self._conventions = self._policies(seed).conventions
         self._episodes: dict[str, _Episode] = {}
+        self._begun = 0
 
     def get_observation_params(self) -> dict[str, Any]:
         """Upright images in the checkpoint's size, and regions."""
@@ -75,7 +76,8 @@ class RainModelServer(PredictModelServer):
                 "run rain_vla_eval.benchmark:LiberoEx"
             )
         if ctx.is_first or ctx.session_id not in self._episodes:
-            policy = self._policies(self._seed + len(self._episodes))
+            policy = self._policies(self._seed + self._begun)
+            self._begun += 1
             self._episodes[ctx.session_id] = _Episode(policy, obs, self._config)
         return {"actions": self._episodes[ctx.session_id].action(obs)}
 
