@@ -89,7 +89,7 @@ class ServedPolicy:
         """The chunk of actions (n, 7) for one observation."""
         frame = {key: np.array(self._image(key, observation)) for key in self.config.image_features}
         if self.config.robot_state_feature is not None:
-            frame[STATE] = np.asarray(observation[STATE], dtype=np.float32)
+            frame[STATE] = np.array(observation[STATE], dtype=np.float32)
         with self._one_at_a_time, torch.inference_mode():
             batch = self.before(
                 prepare_observation_for_inference(frame, self.device, task=observation[TASK])

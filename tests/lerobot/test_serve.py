@@ -59,7 +59,8 @@ def served(tmp_path_factory: pytest.TempPathFactory):
     for part in (ACTPolicy(config), *make_pre_post_processors(config, dataset_stats=stats)):
         part.save_pretrained(folder)
     spec = importlib.util.spec_from_file_location("rain_lerobot_serve", SCRIPT)
-    assert spec and spec.loader
+    assert spec is not None
+    assert spec.loader is not None
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     policy = script.ServedPolicy(str(folder), "cpu")
