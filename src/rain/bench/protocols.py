@@ -22,6 +22,9 @@ class ObservedWorld(World, Protocol):
     def held_object(self) -> str | None:
         """Name the object that is lifted between the fingers, or None."""
 
+    def proprioception(self) -> NDArray[np.float32]:
+        """(n,): the simulator's own state, asked for by policies that need it."""
+
 
 class RolloutWorld(ObservedWorld, Protocol):
     """A world that can also say what the gripper touches, and what is done."""
@@ -35,15 +38,19 @@ class RolloutWorld(ObservedWorld, Protocol):
 
 @dataclass(frozen=True)
 class Needs:
-    """What of an observation a policy uses, so that nothing else is rendered.
+    """What of an observation a policy uses, so that nothing else is rendered, and how it is run.
 
     A policy says so in an attribute ``needs``; without one it gets regions and no instruction, as
     RAIN does. Views are part of its conventions. regions: the target's mask in every view;
-    instruction: the task's words, for policies that read.
+    instruction: the task's words, for policies that read; proprioception: the simulator's own
+    state. execute: actions of a chunk that are executed before the next look, where the policy
+    knows no other.
     """
 
     regions: bool = True
     instruction: bool = False
+    proprioception: bool = False
+    execute: int | None = None
 
 
 def needs_of(policy: Policy) -> Needs:

@@ -125,6 +125,9 @@ def run_trial(
         result, video = _play(begun.trial, assignment, world, policy, setup)
     except PolicyLostError:
         raise  # no episode's fault
+    except RainError as error:
+        # It says in one line what happened, e.g. that a policy server went away.
+        return replace(begun, error=str(error))
     except Exception:
         return replace(begun, error=traceback.format_exc())
     return replace(begun, result=result, video=video)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rain.bench.campaign import Campaign, run_campaign
 from rain.bench.episode import RolloutConfig
 from rain.bench.policies import PolicyOptions, policy_source
+from rain.bench.protocols import PolicySource
 from rain.bench.records import Target
 from rain.bench.runner import Launch, launch_process
 from rain.bench.sources import LiberoWorlds, Rendering
@@ -32,7 +33,8 @@ class Run:
     tasks: str = "all"
     """Task number, several (0,2,5) or all, of each suite; of libero-ex ids (040)."""
     policy: str = "rain-nano"
-    """A checkpoint's folder or the name of a shipped one; expert; replay:FILE_OR_FOLDER."""
+    """A checkpoint's folder or the name of a shipped one; expert; replay:FILE_OR_FOLDER; a served
+    one: openpi:ws://HOST:PORT, groot:tcp://HOST:PORT, lerobot:ws://HOST:PORT (docs/policies.md)."""
     episodes: int = 10
     """Episodes of each task; episode i starts from init state i."""
     starts: Starts = "official"
@@ -59,8 +61,9 @@ class Run:
     """Seed of the policy's noise."""
     horizon: int | None = None
     """Control steps an episode may take; default: what the task declares or is usual for it."""
-    execute: int = 8
-    """Actions of a 16-step chunk that are executed before the next look."""
+    execute: int | None = None
+    """Actions of a chunk that are executed before the next look; default: 8 of RAIN's 16, of a
+    served policy what its conventions say."""
     threshold: float = 0.7
     """Completion above which a subtask counts as complete."""
     consecutive: int = 2
@@ -90,7 +93,7 @@ class Run:
             film=self.video,
             workers=self.workers,
             rollout=RolloutConfig(
-                execute=self.execute,
+                execute=_executed(self.execute, policies),
                 threshold=self.threshold,
                 consecutive=self.consecutive,
                 horizon=RolloutConfig.horizon if self.horizon is None else self.horizon,
@@ -99,6 +102,17 @@ class Run:
             policy_process=self.policy_process,
             launch=launch,
         )
+
+
+def _executed(asked: int | None, policies: PolicySource) -> int:
+    """Actions executed between looks; RainError where the policy itself says another number."""
+    own = getattr(policies, "execute", None)
+    if asked is not None and own not in (None, asked):
+        raise RainError(
+            f"--execute {asked}: the policy's own number is {own}; its address takes "
+            f"?execute={asked}"
+        )
+    return asked or own or RolloutConfig.execute
 
 
 def run_run(command: Run) -> int:

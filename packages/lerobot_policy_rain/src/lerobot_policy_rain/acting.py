@@ -24,7 +24,7 @@ TYPES = "observation.action_types"
 
 
 class Shown:
-    """One environment, as far as its observations show it: what ``LookingDriver`` asks of a world."""
+    """One environment as its observations show it: what ``LookingDriver`` asks of a world."""
 
     def __init__(self, conventions: Conventions) -> None:
         self.conventions = conventions
@@ -60,6 +60,10 @@ class Shown:
     def held_object(self) -> None:
         """Unknown here; it is only noted."""
         return None
+
+    def proprioception(self) -> NDArray[np.float32]:
+        """Not shown; RAIN does not ask for it."""
+        raise NotImplementedError
 
     def step(self, action: NDArray) -> None:
         """LeRobot steps its environments itself."""

@@ -58,9 +58,19 @@ def _replay(rest: str, options: PolicyOptions) -> PolicySource:
     return ReplayPolicies(rest)
 
 
+def _remote(kind: str) -> Callable[[str, PolicyOptions], PolicySource]:
+    def make(rest: str, options: PolicyOptions) -> PolicySource:
+        from rain.bench.remote.source import RemotePolicies
+
+        return RemotePolicies.from_text(f"{kind}:{rest}")
+
+    return make
+
+
 FACTORIES: dict[str, Callable[[str, PolicyOptions], PolicySource]] = {
     "rain": _rain,
     "expert": _expert,
     "replay": _replay,
+    **{kind: _remote(kind) for kind in ("openpi", "groot", "lerobot")},
 }
 """Kind -> what makes a source of the rest of the text."""

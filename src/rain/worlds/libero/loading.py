@@ -125,6 +125,13 @@ def axis_angle(rotation: NDArray) -> NDArray[np.float64]:
     return transform_utils.quat2axisangle(transform_utils.mat2quat(rotation))
 
 
+def quaternion_axis_angle(quaternion: NDArray) -> NDArray[np.float64]:
+    """Axis-angle (3,) of a quaternion (w, x, y, z) as robosuite computes it; see ``axis_angle``."""
+    from robosuite.utils import transform_utils
+
+    return transform_utils.quat2axisangle(np.roll(quaternion, -1))
+
+
 def turned_about_vertical(quaternion: NDArray, yaw: float) -> NDArray[np.float64]:
     """A quaternion (w, x, y, z) turned further about the vertical, rad."""
     return quaternion_product(np.array([np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]), quaternion)

@@ -241,9 +241,25 @@ class LiberoWorld:
         angle = loading.axis_angle(rotation)
         return np.concatenate([position, angle, [self.gripper_opening()]]).astype(np.float32)
 
+    def proprioception(self) -> NDArray[np.float32]:
+        """(8,): LIBERO's own observations, which other policies were trained on.
+
+        End-effector position (m) in the scene's frame, axis-angle (rad), both finger joints (m).
+        """
+        # From the body's own quaternion: one made from the matrix may have the other sign, and the
+        # axis-angle of the same rotation is then another.
+        body = self.model.body(self.env.robots[0].robot_model.eef_name).id
+        angle = loading.quaternion_axis_angle(self.data.xquat[body])
+        position = self.ee_pose()[0] + self.base_position
+        return np.concatenate([position, angle, self._finger_joints()]).astype(np.float32)
+
+    def _finger_joints(self) -> NDArray:
+        """Values of the fingers' joints, (2,), m."""
+        return self.env.sim.data.qpos[self.env.robots[0]._ref_gripper_joint_pos_indexes]
+
     def gripper_opening(self) -> float:
         """Distance between the fingers, m."""
-        left, right = self.env.sim.data.qpos[self.env.robots[0]._ref_gripper_joint_pos_indexes]
+        left, right = self._finger_joints()
         return float(left - right)
 
     def ee_pose(self) -> tuple[NDArray, NDArray]:
