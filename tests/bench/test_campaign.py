@@ -165,7 +165,7 @@ def test_one_line_and_exit_code_2(arguments, message, capsys, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--policy", "openvla:somewhere"], "'openvla' is none of rain:, replay:, openpi:, groot:, lerobot: or expert"),
+        (["--policy", "openvla:x"], "'openvla' is none of rain:, replay:, openpi:, groot:"),
         (["--policy", "expert:fast"], "takes nothing after it"),
         (["--policy", "replay:nowhere.hdf5"], "no HDF5 file"),
         (["--policy", "expert", "--suite", "libero_goal_task", "--tasks", "7"], "Turnoff"),
