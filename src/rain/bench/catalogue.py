@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from rain.bench.protocols import ShownWorld
+from rain.bench.sources import libero_facts
 from rain.drawing import (
     FAINT,
     PAPER,
@@ -28,7 +29,7 @@ from rain.worlds.libero.ex.problem import written_predicate
 from rain.worlds.libero.ex.states import STATES, read_states, states_file
 from rain.worlds.libero.ex.tasks import EVIDENCE, ExTask, ex_tasks
 from rain.worlds.libero.goals import Predicate
-from rain.worlds.libero.suites import find_task, is_ex, suite_tasks
+from rain.worlds.libero.suites import is_ex, suite_tasks
 
 COLOURS: tuple[Colour, ...] = (REGION, PLAN_NEAR, PLAN_FAR, (96, 165, 250), (217, 119, 250))
 """Of the targets of a script, in its order."""
@@ -51,17 +52,18 @@ class TaskEntry:
 def list_tasks(suite: str) -> list[TaskEntry]:
     """The tasks of a suite, in order; RainError where it is unknown.
 
-    LIBERO's own tasks have their suite for a category and ``official`` for evidence.
+    LIBERO's own tasks have their suite for a category and ``official`` for evidence; of one that
+    cannot be run the instruction says why.
     """
     if is_ex(suite):
         return [
             TaskEntry(task.id, task.category, task.type, task.instruction, task.evidence)
             for task in ex_tasks()
         ]
-    scripts = {number: find_task(suite, number).script for number in suite_tasks(suite)}
+    known = {number: libero_facts(suite, number) for number in suite_tasks(suite)}
     return [
-        TaskEntry(str(number), suite, "libero", script.instruction, "official")
-        for number, script in scripts.items()
+        TaskEntry(str(number), suite, "libero", facts.instruction or facts.missing, "official")
+        for number, facts in known.items()
     ]
 
 

