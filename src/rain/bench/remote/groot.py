@@ -57,7 +57,7 @@ class GrootChannel:
         except ModuleNotFoundError as error:
             raise RainError(INSTALL_HELP) from error
         self._zmq = zmq
-        self._socket = zmq.Context.instance().socket(zmq.REQ)
+        self._socket: Any = zmq.Context.instance().socket(zmq.REQ)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.MAXMSGSIZE, LARGEST_ANSWER)
         try:
