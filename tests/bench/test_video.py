@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import av
-from bench_fakes import FakePolicy, FakeWorld, script
+from bench_fakes import FakePolicy, FakeWorld, FakeWorldPolicy, script
 
-from rain.bench.rollouts import RolloutConfig, rollout
+from rain.bench.episode import RolloutConfig
+from rain.bench.rollouts import rollout
 from rain.bench.video import EpisodeFilm
 from rain.drawing import VideoWriter
 
@@ -34,3 +35,11 @@ def test_filming_changes_nothing(tmp_path):
     with VideoWriter(tmp_path / "a.mp4", 10) as writer:
         filmed = play(lambda world: EpisodeFilm(world, script(), writer, pixels=64))
     assert filmed == play(lambda world: None)
+
+
+def test_a_policy_without_predictions_is_filmed_without_plan_and_progress(tmp_path):
+    world, path = FakeWorld(), tmp_path / "episode.mp4"
+    with VideoWriter(path, 10) as writer:
+        film = EpisodeFilm(world, script(), writer, pixels=160)
+        result = rollout(world, FakeWorldPolicy(), script(), RolloutConfig(horizon=4), watch=film)
+    assert (result.steps, len(frames(path))) == (4, 2 + 10)
