@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rain.cli.bench_freeze import Freeze, run_freeze
 from rain.cli.bench_list import List, run_list
+from rain.cli.bench_prove import Prove, run_prove
 from rain.cli.bench_show import Show, run_show
 from rain.cli.bench_verify import Verify, run_verify
 from rain.cli.subcommands import run_subcommand
@@ -18,6 +19,7 @@ def main(args: list[str]) -> int:
             "list": (List, run_list),
             "show": (Show, run_show),
             "verify": (Verify, run_verify),
+            "prove": (Prove, run_prove),
             "freeze": (Freeze, run_freeze),
         },
     )
