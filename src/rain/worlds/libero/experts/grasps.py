@@ -16,7 +16,7 @@ from rain.worlds.libero.experts.motion import (
     rotation_vector,
     yaw_of,
 )
-from rain.worlds.libero.experts.reach import Reach
+from rain.worlds.libero.experts.reach import WHOLE, Reach
 from rain.worlds.libero.experts.shapes import UP, Box, object_box, overhang
 from rain.worlds.libero.world import LiberoWorld
 
@@ -132,8 +132,8 @@ class Grasp:
         return bool(np.linalg.norm(self.local - other.local) < ALIKE[0] and turn < ALIKE[1])
 
 
-Suits = Callable[[Grasp], bool]
-"""Whether a grasp suits what follows it."""
+Suits = Callable[[Grasp, bool], bool]
+"""Whether a grasp suits what follows it; the flag: also where the hand misses its path a little."""
 
 
 def graspable_category(name: str) -> bool:
@@ -151,7 +151,7 @@ def choose_grasp(
     world: LiberoWorld,
     reach: Reach,
     name: str,
-    suits: Suits = lambda grasp: True,
+    suits: Suits = lambda grasp, strict: True,
     tried: Sequence[Grasp] = (),
 ) -> Grasp:
     """Take the cheapest grasp that the arm can reach with nothing in its way.
@@ -172,12 +172,19 @@ def choose_grasp(
         free = []
         for grasp in found:
             if _free(reach, grasp.point(world, name), grasp.pose, name, way, aside):
-                if suits(grasp):
+                if suits(grasp, number == 0):
                     return replace(grasp, way=way)
                 free.append(grasp)
         if free and number == len(ways) - 1:
             return replace(free[0], way=way)
-    return found[0]
+    # Further out, or nearer, than the arm takes things at ease: nothing may be in its way at least.
+    far = [g for g in found if _free_at(reach, g.point(world, name), g.pose, name)]
+    return (far or found)[0]
+
+
+def _free_at(reach: Reach, point: NDArray, pose: NDArray, name: str) -> bool:
+    posture = reach.posture(point, pose, opening=FULLY_OPEN, ring=WHOLE)
+    return posture is not None and posture.touched <= {name}
 
 
 def _free(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.types import RainError
+from rain.worlds.libero.experts.grasps import nearest_yaw
 from rain.worlds.libero.experts.motion import (
     CLOSED,
     FULLY_OPEN,
@@ -30,6 +31,16 @@ SLIDE = 2
 """MuJoCo's number of the sliding joint's type."""
 UPRIGHT_PUSH = 0.55
 """rad; how far the hand leans while it pushes, if it can: the forearm stays off what is above."""
+STEEP = np.deg2rad(55)
+"""rad; a hand that points further down takes a drawer's bar only where no other way is free."""
+HIGH = 0.10
+"""m above where the hand comes down, at which it travels."""
+HARD = 3.0
+"""Cost of a way that is taken only where there is no other."""
+EDGE = (0.7, 0.55, 0.85)
+"""Shares of the way from a door's hinge to its handle at which its edge is taken from above."""
+OVER_EDGE = 0.012
+"""m below a door's upper edge at which the hand's site goes, between finger and finger."""
 SHUT = 0.0015
 """m or rad past closed; LIBERO asks for more than zero of a drawer."""
 
@@ -131,7 +142,7 @@ def _handle_pose(
 ) -> tuple[NDArray, NDArray]:
     """How to hold a drawer's bar: reachable where it is and where it will be."""
     best: tuple[float, NDArray, NDArray] | None = None
-    for tilt in np.deg2rad([80, 70, 60, 90]):
+    for tilt in np.deg2rad([80, 70, 60, 90, 50, 40]):
         approach = -out * np.sin(tilt) - UP * np.cos(tilt)
         for sign in (1.0, -1.0):
             pose = facing(approach, sign * part.along)
@@ -143,6 +154,8 @@ def _handle_pose(
                 if postures is None:
                     continue
                 cost = postures[0].travel + 0.5 * abs(float(tilt) - 1.4) + 5 * abs(shift)
+                if tilt < STEEP:
+                    cost += HARD  # the fingers hold the bar's end less well
                 if best is None or cost < best[0]:
                     best = (cost, pose, offset)
     if best is None:
@@ -225,7 +238,7 @@ def _push_pose(reach: Reach, part: Mechanism, out: NDArray) -> tuple[NDArray, ND
                 pose = facing(approach, sign * part.along)
                 c, s = np.cos(turned), np.sin(turned)
                 pose = pose @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-                for shift in (0.0, 0.03, -0.03, 0.06, -0.06):
+                for shift in (0.0, 0.03, -0.03, 0.06, -0.06, 0.075, -0.075):
                     offset = part.along * shift + out * 0.022
                     ways = (max(-part.value, 0.01), 0.0)
                     if not all(
@@ -239,6 +252,9 @@ def _push_pose(reach: Reach, part: Mechanism, out: NDArray) -> tuple[NDArray, ND
                     if postures is None:
                         continue
                     cost = postures[0].travel + abs(float(tilt) - UPRIGHT_PUSH) + 5 * abs(shift)
+                    above = _before_push(part.handle + offset, pose, out)[1] + [0, 0, HIGH]
+                    if reach.posture(above, pose, opening=0.0) is None:
+                        cost += HARD
                     if best is None or cost < best[0]:
                         best = (cost, pose, offset)
     if best is None:
@@ -247,6 +263,81 @@ def _push_pose(reach: Reach, part: Mechanism, out: NDArray) -> tuple[NDArray, ND
 
 
 def _close_door(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
+    """Swing a door shut, from its outer face; where that is out of reach, between the fingers."""
+    part = find_mechanism(hand.world, name)
+    behind = _on_door(part, 0.85, part.value) - 0.09 * _closing(part, part.value)
+    if reach.posture(behind + [0, 0, 0.07 + HIGH], down_at(0.0), opening=0.0) is None:
+        yield from _close_door_from_above(hand, reach, name)
+    else:
+        yield from _push_door(hand, name)
+
+
+def _on_door(part: Mechanism, share: float, angle: float) -> NDArray:
+    """A point (3,) at a share of the way from hinge to handle, with the door at ``angle``, rad."""
+    arm = part.handle - part.anchor
+    arm[2] = 0
+    c, s = np.cos(angle - part.value), np.sin(angle - part.value)
+    spot = part.anchor + share * np.array([c * arm[0] - s * arm[1], s * arm[0] + c * arm[1], 0.0])
+    spot[2] = part.handle[2]
+    return np.asarray(spot)
+
+
+def _closing(part: Mechanism, angle: float) -> NDArray:
+    """Unit direction (3,) in which the door at ``angle``, rad, closes."""
+    way = np.cross(part.axis, _on_door(part, 1.0, angle) - part.anchor)
+    way[2] = 0
+    return np.asarray(way / np.linalg.norm(way))
+
+
+def _close_door_from_above(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
+    """Swing a door shut with one finger before and one behind its upper edge."""
+    world = hand.world
+    part = find_mechanism(world, name)
+    top = _top_of(world, part)
+
+    def pose_at(angle: float, reference: float) -> float:
+        way = _closing(part, angle)
+        return nearest_yaw(float(np.arctan2(way[1], way[0])) - np.pi / 2, reference)
+
+    share = next(
+        (s for s in EDGE if _edge_free(reach, part, s, top, pose_at(part.value, 0.0))), EDGE[0]
+    )
+    yaw = pose_at(part.value, 0.0)
+    start = _on_door(part, share, part.value)
+    start[2] = top - OVER_EDGE
+    yield from hand.over(start + [0, 0, 0.06], yaw, OPEN)
+    yield from hand.straight(start, yaw, OPEN, slow=hand.style.slow, near=0.012, angle=0.15)
+    headway = Headway(40, least=0.004)
+    while True:
+        now = find_mechanism(world, name)
+        if now.value > -0.003:
+            break
+        if headway.lost(-now.value):
+            raise StuckError(f"{name} does not close")
+        angle = min(now.value + 0.25, 0.06)
+        goal = _on_door(part, share, angle) + 0.03 * _closing(part, angle)
+        goal[2] = top - OVER_EDGE
+        yaw = pose_at(now.value, yaw)
+        yield hand.toward(goal, yaw, OPEN, slow=0.8)
+    yield from hand.retreat([0, 0, 0.15], OPEN, steps=12, pose=down_at(yaw))
+
+
+def _top_of(world: LiberoWorld, part: Mechanism) -> float:
+    """Height of a part's upper edge, m."""
+    model, data = world.model, world.data
+    geoms = np.flatnonzero((model.geom_bodyid == _body_of(world, part)) & (model.geom_group == 0))
+    half = np.abs(data.geom_xmat[geoms].reshape(-1, 3, 3)) @ model.geom_aabb[geoms, 3:, None]
+    return float((data.geom_xpos[geoms, 2] + half[:, 2, 0]).max() - world.base_position[2])
+
+
+def _edge_free(reach: Reach, part: Mechanism, share: float, top: float, yaw: float) -> bool:
+    point = _on_door(part, share, part.value)
+    point[2] = top - OVER_EDGE
+    posture = reach.posture(point, down_at(yaw), opening=FULLY_OPEN)
+    return posture is not None and posture.bodies <= {_body_of(reach.world, part)}
+
+
+def _push_door(hand: Hand, name: str) -> Iterator[NDArray]:
     """Swing a door about its hinge with the side of the hand."""
     world = hand.world
     part = find_mechanism(world, name)
@@ -254,13 +345,7 @@ def _close_door(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
 
     def point(angle: float, ahead: float) -> NDArray:
         """On the outer face at the door's ``angle``, ``ahead`` m from it towards closed."""
-        arm = part.handle - part.anchor
-        arm[2] = 0
-        c, s = np.cos(angle - part.value), np.sin(angle - part.value)
-        arm = np.array([c * arm[0] - s * arm[1], s * arm[0] + c * arm[1], 0.0]) * 0.85
-        closing = np.cross(part.axis, arm)
-        closing /= np.linalg.norm(closing)
-        spot = part.anchor + arm + closing * ahead
+        spot = _on_door(part, 0.85, angle) + ahead * _closing(part, angle)
         spot[2] = height
         return spot
 

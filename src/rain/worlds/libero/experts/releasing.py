@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from rain.worlds.libero.experts.grasps import nearest_yaw
 from rain.worlds.libero.experts.motion import (
     CLOSED,
+    FINGERS_BELOW_SITE,
+    FULLY_OPEN,
     OPEN,
     PALM_ABOVE_SITE,
     Hand,
@@ -31,7 +33,11 @@ UPRIGHT = -0.96
 """z of the hand's own z axis from which on it leans on purpose."""
 OUTSIDE = 0.16
 """m before a place that is closed above, where the hand begins to go in."""
+FINGER = 0.025
+"""m; thickness of a finger, and some room."""
 TRIES = 3
+STRETCHED, DRAWN_IN = 0.70, 0.2
+"""m from the base from which on a hand that makes no headway is drawn back, by this share of it."""
 TURNS = (0.0, np.pi / 4, -np.pi / 4, np.pi / 2, -np.pi / 2)
 """rad by which the hand may turn what it holds, to let go where something is near."""
 SLANTED = 0.9
@@ -66,7 +72,10 @@ def _carry(hand: Hand, reach: Reach, held: str, name: str, slot: float) -> Itera
     for _ in range(TRIES):
         if (yield from _lower(hand, reach, held, name, slot)):
             return
-        yield from hand.retreat([0, 0, 0.06], CLOSED, steps=12)
+        # Far out the arm may be stretched, its elbow at the limit: drawn in, it bends again.
+        here = hand.world.ee_pose()[0]
+        inward = -DRAWN_IN * here * [1, 1, 0] if np.hypot(*here[:2]) > STRETCHED else np.zeros(3)
+        yield from hand.retreat(inward + [0, 0, 0.06], CLOSED, steps=20 if inward.any() else 12)
     raise StuckError(f"no headway towards {name}")
 
 
@@ -147,6 +156,9 @@ def _release_point(hand: Hand, held: str, place: Place, offset: NDArray) -> tupl
     """
     below = hand.hangs_below(held)
     low = max(place.rim + 0.012 - PALM_ABOVE_SITE, place.centre[2] + below + place.fall)
+    if place.wall is not None and place.wall < FULLY_OPEN / 2 + FINGER:
+        # Fingers that open inside a bowl press against its wall and take it along.
+        low = max(low, place.rim + FINGERS_BELOW_SITE)
     free = place.inside and place.squeezed is None
     drop = hand.style.drop if free else 0.3 * hand.style.drop
     room = float(place.half[:2].min() - object_box(hand.world, held).half.max())

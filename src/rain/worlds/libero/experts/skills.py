@@ -7,7 +7,7 @@ action type, not to a task: it works on whatever object, place or fixture the ty
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from rain.worlds.libero.experts.motion import (
     CLOSED,
     FINGERS_BELOW_SITE,
     OPEN,
+    PALM_ABOVE_SITE,
     Hand,
     Headway,
     StuckError,
@@ -142,15 +143,16 @@ class Skills:
     def _suits(self, name: str, following: Subtask | None) -> Suits:
         """Say of a grasp whether the hand can bring the object to its place and let go there."""
         if following is None or following.action_type != "release":
-            return lambda grasp: True
+            return lambda grasp, strict: True
         place = find_place(self.world, following.target, held=name)
         origin, rotation = self.world.object_pose(name)
         bottom = origin[2] - object_box(self.world, name).bottom
 
-        def suits(grasp: Grasp) -> bool:
+        def suits(grasp: Grasp, strict: bool) -> bool:
+            aside = ASIDE if strict else ASIDE[:1]
             offset = rotation @ grasp.local
             if not place.from_above:
-                points = _sideways(place, grasp, offset, bottom)
+                points = _sideways(place, grasp, offset, bottom, aside)
             elif place.direction is None:
                 points = _lowered(place, offset, bottom)
             else:
@@ -172,6 +174,9 @@ class Skills:
             offset[2] = min(offset[2], 0.0)  # fingers slip off a rim taken too high
         elif grasp.neck:
             offset[2] = max(offset[2], 0.0)  # the palm comes to rest on a neck taken too low
+        else:  # nor may it push a tall thing aside
+            palm = object_box(self.world, name).top - PALM_ABOVE_SITE + 0.006
+            offset[2] = max(offset[2], palm - grasp.point(self.world, name)[2])
         while True:
             goal = grasp.point(self.world, name) + offset
             position, _ = self.world.ee_pose()
@@ -221,13 +226,22 @@ def _lowered(place: Place, offset: NDArray, bottom: float) -> list[NDArray]:
     return [] if swings else [point + [*aside, 0.0] for aside in ASIDE]
 
 
-def _sideways(place: Place, grasp: Grasp, offset: NDArray, bottom: float) -> list[NDArray]:
-    """Points (3,) of the hand's way into a place that is closed above; none if it does not suit."""
+def _sideways(
+    place: Place,
+    grasp: Grasp,
+    offset: NDArray,
+    bottom: float,
+    asides: Sequence[tuple[float, float]],
+) -> list[NDArray]:
+    """Points (3,) of the hand's way into a place that is closed above; none if it does not suit.
+
+    asides (2,): by which the hand may miss its way before the place, m.
+    """
     side = float(np.hypot(*offset[:2]))
     leans_in = float(-grasp.pose[:, 2] @ place.entrance) > 0.3
     if not (leans_in and float(offset @ place.entrance) > 0.8 * side > 0.02):
         return []
     inside = releasing.let_go_inside(place, offset, offset[2] + bottom)
     outside = inside + place.entrance * releasing.OUTSIDE
-    before = [outside + [*aside, up] for up in (0.0, 0.08) for aside in ASIDE]
+    before = [outside + [*aside, up] for up in (0.0, 0.08) for aside in asides]
     return [inside, (inside + outside) / 2, *before]
