@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from rain.worlds.libero.experts.motion import (
     Headway,
     StuckError,
     down_at,
+    rotation_about,
 )
 from rain.worlds.libero.experts.places import lies_in
 from rain.worlds.libero.experts.reach import Posture, Reach
@@ -31,10 +33,12 @@ SLIDE = 2
 """MuJoCo's number of the sliding joint's type."""
 UPRIGHT_PUSH = 0.55
 """rad; how far the hand leans while it pushes, if it can: the forearm stays off what is above."""
-STEEP = np.deg2rad(55)
-"""rad; a hand that points further down takes a drawer's bar only where no other way is free."""
+ROLLS = tuple(np.deg2rad([0, 40, -40, 60, -60]))
+"""rad by which the hand turns about where it points: askew it takes less room above and below."""
 HIGH = 0.10
 """m above where the hand comes down, at which it travels."""
+FAR = 0.66
+"""m from the base, beyond which the arm stretches when it travels."""
 HARD = 3.0
 """Cost of a way that is taken only where there is no other."""
 EDGE = (0.7, 0.55, 0.85)
@@ -142,10 +146,10 @@ def _handle_pose(
 ) -> tuple[NDArray, NDArray]:
     """How to hold a drawer's bar: reachable where it is and where it will be."""
     best: tuple[float, NDArray, NDArray] | None = None
-    for tilt in np.deg2rad([80, 70, 60, 90, 50, 40]):
+    for tilt in np.deg2rad([80, 70, 60, 90]):
         approach = -out * np.sin(tilt) - UP * np.cos(tilt)
-        for sign in (1.0, -1.0):
-            pose = facing(approach, sign * part.along)
+        for sign, roll in itertools.product((1.0, -1.0), ROLLS):
+            pose = rotation_about(approach, roll) @ facing(approach, sign * part.along)
             for shift in (0.0, 0.015, -0.015):
                 offset = part.along * shift
                 postures = _along_the_way(
@@ -154,8 +158,8 @@ def _handle_pose(
                 if postures is None:
                     continue
                 cost = postures[0].travel + 0.5 * abs(float(tilt) - 1.4) + 5 * abs(shift)
-                if tilt < STEEP:
-                    cost += HARD  # the fingers hold the bar's end less well
+                if roll:
+                    cost += HARD + abs(roll)  # the fingers hold the bar less well
                 if best is None or cost < best[0]:
                     best = (cost, pose, offset)
     if best is None:
@@ -217,7 +221,9 @@ def _close_drawer(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
             break
         if headway.lost(-now.value):
             raise StuckError(f"{name} does not close")
-        yield hand.toward(now.handle + offset - out * 0.035, pose, CLOSED, slow=0.8)
+        # Beside the bar the drawer's front is what the fingers come against, further in.
+        ahead = 0.035 + 0.002 * headway.since
+        yield hand.toward(now.handle + offset - out * ahead, pose, CLOSED, slow=0.8)
     yield from hand.retreat(out * 0.08, CLOSED, steps=12, pose=pose)
     yield from hand.retreat([0, 0, 0.12], OPEN, steps=12)
 
@@ -255,6 +261,7 @@ def _push_pose(reach: Reach, part: Mechanism, out: NDArray) -> tuple[NDArray, ND
                     above = _before_push(part.handle + offset, pose, out)[1] + [0, 0, HIGH]
                     if reach.posture(above, pose, opening=0.0) is None:
                         cost += HARD
+                    cost += 10 * max(0.0, float(np.hypot(*above[:2])) - FAR)
                     if best is None or cost < best[0]:
                         best = (cost, pose, offset)
     if best is None:

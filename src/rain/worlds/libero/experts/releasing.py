@@ -36,8 +36,6 @@ OUTSIDE = 0.16
 FINGER = 0.025
 """m; thickness of a finger, and some room."""
 TRIES = 3
-STRETCHED, DRAWN_IN = 0.70, 0.2
-"""m from the base from which on a hand that makes no headway is drawn back, by this share of it."""
 TURNS = (0.0, np.pi / 4, -np.pi / 4, np.pi / 2, -np.pi / 2)
 """rad by which the hand may turn what it holds, to let go where something is near."""
 SLANTED = 0.9
@@ -72,10 +70,10 @@ def _carry(hand: Hand, reach: Reach, held: str, name: str, slot: float) -> Itera
     for _ in range(TRIES):
         if (yield from _lower(hand, reach, held, name, slot)):
             return
-        # Far out the arm may be stretched, its elbow at the limit: drawn in, it bends again.
-        here = hand.world.ee_pose()[0]
-        inward = -DRAWN_IN * here * [1, 1, 0] if np.hypot(*here[:2]) > STRETCHED else np.zeros(3)
-        yield from hand.retreat(inward + [0, 0, 0.06], CLOSED, steps=20 if inward.any() else 12)
+        if hand.elbow_locked():
+            yield from hand.unlock_elbow(CLOSED)
+        else:
+            yield from hand.retreat([0, 0, 0.06], CLOSED, steps=12)
     raise StuckError(f"no headway towards {name}")
 
 
