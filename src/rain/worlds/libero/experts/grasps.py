@@ -32,7 +32,7 @@ ASIDE = (
 """m by which the hand may miss its path while it comes down."""
 NEAR, FAR = 0.40, 0.70
 """m from the base; beyond these the arm is less exact."""
-LEANS = (0.0, 0.4, -0.4, 0.7, -0.7)
+LEANS = (0.0, 0.4, -0.4, 0.55, -0.55, 0.7, -0.7)
 """rad; how far the hand leans where something hangs over what it takes by the rim."""
 ALIKE = (0.010, 0.15)
 """m, rad; grasps that differ by less fail alike."""

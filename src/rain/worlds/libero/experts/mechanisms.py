@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +40,13 @@ HIGH = 0.10
 """m above where the hand comes down, at which it travels."""
 FAR = 0.66
 """m from the base, beyond which the arm stretches when it travels."""
+SHIFTS = (0.0, 0.03, -0.03, 0.06, -0.06, 0.075, -0.075)
+"""m along a drawer's bar from its middle, at which it is pushed."""
+GOES = 4
 HARD = 3.0
 """Cost of a way that is taken only where there is no other."""
+AJAR = 0.7
+"""rad that a door is open still when there is no room any more for the finger behind its edge."""
 EDGE = (0.7, 0.55, 0.85)
 """Shares of the way from a door's hinge to its handle at which its edge is taken from above."""
 OVER_EDGE = 0.012
@@ -206,26 +212,35 @@ def close_part(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
 
 
 def _close_drawer(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
-    world = hand.world
-    part = find_mechanism(world, name)
-    out = -part.axis
-    pose, offset = _push_pose(reach, part, out)
-    before, above = _before_push(part.handle + offset, pose, out)
-    yield from hand.over(above, pose, CLOSED, None)
-    yield from hand.straight(above, pose, CLOSED, near=0.03, angle=0.3)
-    yield from hand.straight(before, pose, CLOSED, near=0.015, angle=0.15)
+    """Push a drawer shut, in several goes where something stands in the hand's way at first."""
+    out = -find_mechanism(hand.world, name).axis
+    for _ in range(GOES):
+        part = find_mechanism(hand.world, name)
+        pose, offset, until = _push_pose(reach, part, out)
+        before, above = _before_push(part.handle + offset, pose, out)
+        yield from hand.over(above, pose, CLOSED, None)
+        yield from hand.straight(above, pose, CLOSED, near=0.03, angle=0.3)
+        yield from hand.straight(before, pose, CLOSED, near=0.015, angle=0.15)
+        yield from _push_drawer(hand, name, pose, offset, until)
+        yield from hand.retreat(out * 0.08, CLOSED, steps=12, pose=pose)
+        yield from hand.retreat([0, 0, 0.12], OPEN, steps=12)
+        if find_mechanism(hand.world, name).value > 0:
+            return
+    raise StuckError(f"{name} does not close")
+
+
+def _push_drawer(
+    hand: Hand, name: str, pose: NDArray, offset: NDArray, until: float
+) -> Iterator[NDArray]:
+    """Push until the joint has come to ``until``, m, or nothing moves any more."""
     headway = Headway(40, least=0.001)
     while True:
-        now = find_mechanism(world, name)
-        if now.value > SHUT:
-            break
-        if headway.lost(-now.value):
-            raise StuckError(f"{name} does not close")
+        now = find_mechanism(hand.world, name)
+        if now.value > until or headway.lost(-now.value):
+            return
         # Beside the bar the drawer's front is what the fingers come against, further in.
-        ahead = 0.035 + 0.002 * headway.since
-        yield hand.toward(now.handle + offset - out * ahead, pose, CLOSED, slow=0.8)
-    yield from hand.retreat(out * 0.08, CLOSED, steps=12, pose=pose)
-    yield from hand.retreat([0, 0, 0.12], OPEN, steps=12)
+        ahead = 0.035 + min(0.004 * headway.since, 0.08)
+        yield hand.toward(now.handle + offset + now.axis * ahead, pose, CLOSED, slow=0.8)
 
 
 def _before_push(touch: NDArray, pose: NDArray, out: NDArray) -> tuple[NDArray, NDArray]:
@@ -234,39 +249,37 @@ def _before_push(touch: NDArray, pose: NDArray, out: NDArray) -> tuple[NDArray, 
     return before, before - 0.08 * pose[:, 2]
 
 
-def _push_pose(reach: Reach, part: Mechanism, out: NDArray) -> tuple[NDArray, NDArray]:
-    """How to push a drawer's bar with the fingertips: free from where it is until it is shut."""
-    best: tuple[float, NDArray, NDArray] | None = None
-    for tilt in np.deg2rad([15, 30, 45, 60, 75]):
+def _push_pose(reach: Reach, part: Mechanism, out: NDArray) -> tuple[NDArray, NDArray, float]:
+    """How to push a drawer's bar or front with the fingertips (3, 3), where from the bar (3,), m,
+    and up to which value of the joint: all the way, or half of it where only that is free.
+    """
+    best: tuple[float, NDArray, NDArray, float] | None = None
+    opened = max(-part.value, 0.01)
+    for tilt, turned, sign, shift in itertools.product(
+        np.deg2rad([15, 30, 45, 60, 75]), (0.0, np.pi / 2), (1.0, -1.0), SHIFTS
+    ):
         approach = -out * np.sin(tilt) - UP * np.cos(tilt)
-        for turned in (0.0, np.pi / 2):
-            for sign in (1.0, -1.0):
-                pose = facing(approach, sign * part.along)
-                c, s = np.cos(turned), np.sin(turned)
-                pose = pose @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-                for shift in (0.0, 0.03, -0.03, 0.06, -0.06, 0.075, -0.075):
-                    offset = part.along * shift + out * 0.022
-                    ways = (max(-part.value, 0.01), 0.0)
-                    if not all(
-                        reach.is_free(there, pose, opening=0.0, without=part.contents)
-                        for there in _before_push(part.handle + offset, pose, out)
-                    ):
-                        continue
-                    postures = _along_the_way(
-                        reach, part, pose, part.handle + offset, out, ways, 0.0
-                    )
-                    if postures is None:
-                        continue
-                    cost = postures[0].travel + abs(float(tilt) - UPRIGHT_PUSH) + 5 * abs(shift)
-                    above = _before_push(part.handle + offset, pose, out)[1] + [0, 0, HIGH]
-                    if reach.posture(above, pose, opening=0.0) is None:
-                        cost += HARD
-                    cost += 10 * max(0.0, float(np.hypot(*above[:2])) - FAR)
-                    if best is None or cost < best[0]:
-                        best = (cost, pose, offset)
+        pose = rotation_about(approach, turned) @ facing(approach, sign * part.along)
+        offset = part.along * shift + out * 0.022
+        before, above = _before_push(part.handle + offset, pose, out)
+        given: dict[str, Any] = {"opening": 0.0, "without": part.contents}
+        if not all(reach.is_free(there, pose, **given) for there in (before, above)):
+            continue
+        at = part.handle + offset
+        for closed, hard in ((0.0, 0.0), (0.5 * opened, HARD)):
+            postures = _along_the_way(reach, part, pose, at, out, (opened, closed), 0.0)
+            if postures is None:
+                continue
+            cost = postures[0].travel + abs(float(tilt) - UPRIGHT_PUSH) + 5 * abs(shift) + hard
+            if reach.posture(above + [0, 0, HIGH], pose, opening=0.0) is None:
+                cost += HARD
+            cost += 10 * max(0.0, float(np.hypot(*above[:2])) - FAR)
+            if best is None or cost < best[0]:
+                best = (cost, pose, offset, SHUT if not hard else -closed)
+            break
     if best is None:
         raise StuckError("no posture pushes the drawer shut")
-    return best[1], best[2]
+    return best[1:]
 
 
 def _close_door(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
@@ -274,9 +287,8 @@ def _close_door(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
     part = find_mechanism(hand.world, name)
     behind = _on_door(part, 0.85, part.value) - 0.09 * _closing(part, part.value)
     if reach.posture(behind + [0, 0, 0.07 + HIGH], down_at(0.0), opening=0.0) is None:
-        yield from _close_door_from_above(hand, reach, name)
-    else:
-        yield from _push_door(hand, name)
+        yield from _swing_door(hand, reach, name)
+    yield from _push_door(hand, name)
 
 
 def _on_door(part: Mechanism, share: float, angle: float) -> NDArray:
@@ -296,8 +308,8 @@ def _closing(part: Mechanism, angle: float) -> NDArray:
     return np.asarray(way / np.linalg.norm(way))
 
 
-def _close_door_from_above(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
-    """Swing a door shut with one finger before and one behind its upper edge."""
+def _swing_door(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
+    """Swing a door until it is ajar with one finger before and one behind its upper edge."""
     world = hand.world
     part = find_mechanism(world, name)
     top = _top_of(world, part)
@@ -317,7 +329,7 @@ def _close_door_from_above(hand: Hand, reach: Reach, name: str) -> Iterator[NDAr
     headway = Headway(40, least=0.004)
     while True:
         now = find_mechanism(world, name)
-        if now.value > -0.003:
+        if now.value > -AJAR:
             break
         if headway.lost(-now.value):
             raise StuckError(f"{name} does not close")
