@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -153,10 +153,12 @@ def choose_grasp(
     name: str,
     suits: Suits = lambda grasp, strict: True,
     tried: Sequence[Grasp] = (),
+    must: bool = False,
 ) -> Grasp:
     """Take the cheapest grasp that the arm can reach with nothing in its way.
 
-    tried: grasps that failed; another than these is taken while there is one.
+    tried: grasps that failed; another than these is taken while there is one. must: a grasp that
+    does not suit is of no use: rather push another object aside.
     RainError when no way to take such an object is known. Where no grasp is free, the cheapest is
     tried all the same.
     """
@@ -168,6 +170,7 @@ def choose_grasp(
     ways = [(UP, ASIDE), (UP, ASIDE[:1])]
     if (out := overhang(world, name)) is not None:
         ways.append(((out + UP) / np.sqrt(2), ASIDE[:1]))
+    objects = frozenset(world.objects())
     for number, (way, aside) in enumerate(ways):
         free = []
         for grasp in found:
@@ -175,16 +178,22 @@ def choose_grasp(
                 if suits(grasp, number == 0):
                     return replace(grasp, way=way)
                 free.append(grasp)
+        if must and number == len(ways) - 1:
+            for grasp in found:
+                if _free_at(reach, grasp.point(world, name), grasp.pose, objects) and suits(
+                    grasp, False
+                ):
+                    return replace(grasp, way=way)
         if free and number == len(ways) - 1:
             return replace(free[0], way=way)
     # Further out, or nearer, than the arm takes things at ease: nothing may be in its way at least.
-    far = [g for g in found if _free_at(reach, g.point(world, name), g.pose, name)]
+    far = [g for g in found if _free_at(reach, g.point(world, name), g.pose, {name})]
     return (far or found)[0]
 
 
-def _free_at(reach: Reach, point: NDArray, pose: NDArray, name: str) -> bool:
+def _free_at(reach: Reach, point: NDArray, pose: NDArray, but: Set[str]) -> bool:
     posture = reach.posture(point, pose, opening=FULLY_OPEN, ring=WHOLE)
-    return posture is not None and posture.touched <= {name}
+    return posture is not None and posture.touched <= but
 
 
 def _free(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -214,9 +214,11 @@ def close_part(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
 def _close_drawer(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
     """Push a drawer shut, in several goes where something stands in the hand's way at first."""
     out = -find_mechanism(hand.world, name).axis
+    tried: list[NDArray] = []
     for _ in range(GOES):
         part = find_mechanism(hand.world, name)
-        pose, offset, until = _push_pose(reach, part, out)
+        pose, offset, until = _push_pose(reach, part, out, tried)
+        tried.append(offset)
         before, above = _before_push(part.handle + offset, pose, out)
         yield from hand.over(above, pose, CLOSED, None)
         yield from hand.straight(above, pose, CLOSED, near=0.03, angle=0.3)
@@ -249,9 +251,12 @@ def _before_push(touch: NDArray, pose: NDArray, out: NDArray) -> tuple[NDArray, 
     return before, before - 0.08 * pose[:, 2]
 
 
-def _push_pose(reach: Reach, part: Mechanism, out: NDArray) -> tuple[NDArray, NDArray, float]:
+def _push_pose(
+    reach: Reach, part: Mechanism, out: NDArray, tried: Sequence[NDArray]
+) -> tuple[NDArray, NDArray, float]:
     """How to push a drawer's bar or front with the fingertips (3, 3), where from the bar (3,), m,
-    and up to which value of the joint: all the way, or half of it where only that is free.
+    and up to which value of the joint: all the way, or half of it where only that is free. tried:
+    where it was pushed before; another point is taken while there is one.
     """
     best: tuple[float, NDArray, NDArray, float] | None = None
     opened = max(-part.value, 0.01)
@@ -274,6 +279,7 @@ def _push_pose(reach: Reach, part: Mechanism, out: NDArray) -> tuple[NDArray, ND
             if reach.posture(above + [0, 0, HIGH], pose, opening=0.0) is None:
                 cost += HARD
             cost += 10 * max(0.0, float(np.hypot(*above[:2])) - FAR)
+            cost += HARD * sum(bool(np.allclose(offset, other)) for other in tried)
             if best is None or cost < best[0]:
                 best = (cost, pose, offset, SHUT if not hard else -closed)
             break

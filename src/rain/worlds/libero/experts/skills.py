@@ -25,11 +25,15 @@ from rain.worlds.libero.experts.motion import (
     StuckError,
     Style,
     turned,
+    yaw_of,
 )
 from rain.worlds.libero.experts.places import Place, find_place
 from rain.worlds.libero.experts.reach import Reach
 from rain.worlds.libero.experts.shapes import object_box, overhang
 from rain.worlds.libero.world import LIFTED, LiberoWorld
+
+ASKEW = 0.3
+"""rad from its pose at which the hand does not come down on an object yet."""
 
 
 class Skills:
@@ -94,8 +98,8 @@ class Skills:
         rest = float(self.world.object_pose(name)[0][2])
         tried: list[Grasp] = []
         while True:
-            suits = self._suits(name, following)
-            grasp = choose_grasp(self.world, self.reach, name, suits, tried)
+            suits, must = self._suits(name, following), self._goes_in_sideways(following)
+            grasp = choose_grasp(self.world, self.reach, name, suits, tried, must)
             tried.append(grasp)
             rest = min(rest, float(self.world.object_pose(name)[0][2]))  # it may have fallen
             pose = turned(grasp.pose, self.style.twist)
@@ -140,6 +144,12 @@ class Skills:
                 aim = np.array([*clear, start[2] + LIFTED + 0.04])
             yield self.hand.toward(aim, pose, CLOSED, slow=0.6 if aside is None else 0.4)
 
+    def _goes_in_sideways(self, following: Subtask | None) -> bool:
+        """Whether what is grasped goes into a place that is closed above."""
+        if following is None or following.action_type != "release":
+            return False
+        return not find_place(self.world, following.target).from_above
+
     def _suits(self, name: str, following: Subtask | None) -> Suits:
         """Say of a grasp whether the hand can bring the object to its place and let go there."""
         if following is None or following.action_type != "release":
@@ -179,14 +189,17 @@ class Skills:
             offset[2] = max(offset[2], palm - grasp.point(self.world, name)[2])
         while True:
             goal = grasp.point(self.world, name) + offset
-            position, _ = self.world.ee_pose()
+            position, rotation = self.world.ee_pose()
             error = goal - position
             if np.hypot(*error[:2]) < 0.005 and -0.004 < error[2] < 0.007:
                 return
-            if headway.lost(float(np.linalg.norm(error))):
+            turn = abs((yaw_of(pose) - yaw_of(rotation) + np.pi) % (2 * np.pi) - np.pi)
+            if headway.lost(float(np.linalg.norm(error)) + 0.1 * turn):
                 raise StuckError(f"no headway towards {name}")
             clear = self.hand.clearance(position, goal, name, FINGERS_BELOW_SITE + 0.02)
             above = object_box(self.world, name).top + FINGERS_BELOW_SITE + 0.008
+            if grasp.way[2] == 1.0 and turn > ASKEW:  # fingers still askew knock it over
+                goal[2] = max(goal[2], above)
             yield self.hand.funnel(goal, pose, OPEN, clear, above)
 
     def _come_in(self, point: NDArray, grasp: Grasp, pose: NDArray) -> Iterator[NDArray]:
