@@ -255,7 +255,19 @@ class Hand:
         along = position[:2] + np.linspace(0, 1, 15)[:, None] * (goal[:2] - position[:2])
         tops = things_on_the_way(self.world, along[:-3], 0.055, moving)
         palm = things_on_the_way(self.world, along[:-3], HAND_HALF_WIDTH + 0.01, moving)
+        if moving is not None and moving in self.world.touched_by_both_fingers():
+            tops = max(tops, self._below_carried(moving, (goal - position)[:2]))
         return float(max(height, tops + below, palm - PALM_ABOVE_SITE + 0.015))
+
+    def _below_carried(self, carried: str, way: NDArray) -> float:
+        """Highest top, m, of the objects that what is carried passes over; it hangs aside of the
+        hand. way (2,): m, the last fifth of which does not count.
+        """
+        box = object_box(self.world, carried)
+        path = box.centre + np.linspace(0, 0.8, 12)[:, None] * way
+        others = [object_box(self.world, n) for n in self.world.objects() if n != carried]
+        near = [b.top for b in others if (b.distance(path) < box.half.max() + 0.01).any()]
+        return max(near, default=-np.inf) + 0.03  # by so much the brake lets it pass too low
 
     def _room(self, position: NDArray, goal: NDArray) -> float:
         """Distance from the goal, m, along the path to it, without a fixture under the hand."""
