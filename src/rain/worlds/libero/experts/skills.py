@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.types import Subtask, TaskScript
-from rain.worlds.libero.experts import mechanisms, pushing, releasing
+from rain.worlds.libero.experts import closing, mechanisms, pushing, releasing
 from rain.worlds.libero.experts.grasps import ASIDE, Grasp, Suits, choose_grasp
 from rain.worlds.libero.experts.motion import (
     CLOSED,
@@ -59,7 +59,7 @@ class Skills:
             return pushing.push(self.hand, target)
         skills = {
             "open": mechanisms.open_part,
-            "close": mechanisms.close_part,
+            "close": closing.close_part,
             "turn_on": mechanisms.turn_on,
         }
         return skills[subtask.action_type](self.hand, self.reach, target)
