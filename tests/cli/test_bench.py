@@ -92,6 +92,22 @@ def test_freeze_keeps_what_is_frozen(states: Path, capsys: pytest.CaptureFixture
     assert len(read_states(states / "041.npz").starts) == 30
 
 
+def test_prove_lets_the_expert_do_a_task(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["bench", "prove", "--tasks", "066", "--starts", "development", "--episodes", "1"]
+    command += ["--workers", "1", "--out", str(tmp_path)]
+    assert main(command) == 0
+    assert "every one of 1 tasks is solved in 90 % of episodes or more" in capsys.readouterr().out
+    before = (tmp_path / "episodes.jsonl").read_bytes()
+    assert json.loads(before)["success"]
+    assert "| 066 | decomposition | Close the microwave. | 1/1 |" in (
+        tmp_path / "prove.md"
+    ).read_text("utf-8")
+    assert main(command) == 0  # there is nothing left to play
+    assert (tmp_path / "episodes.jsonl").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
@@ -100,6 +116,8 @@ def test_freeze_keeps_what_is_frozen(states: Path, capsys: pytest.CaptureFixture
         (["show", "040", "--out", "040.jpg"], "ends in .png"),
         (["verify", "--tasks", "0", "--no-scenes"], "1 to 75"),
         (["verify", "--workers", "0"], "workers"),
+        (["prove", "--episodes", "11"], "10 init states for evaluation"),
+        (["prove", "--at-least", "2"], "at-least"),
     ],
 )
 def test_errors_are_one_line(

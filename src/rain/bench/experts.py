@@ -6,7 +6,7 @@ No demonstration is kept: official init states are for evaluation only.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +14,13 @@ import numpy as np
 from rain.bench.trials import parse_tasks
 from rain.types import RainError
 from rain.worlds.libero import LiberoWorld, suite_tasks
-from rain.worlds.libero.experts.demonstrate import ExpertConfig, attempt
+from rain.worlds.libero.experts.demonstrate import ExpertConfig, ExpertError, attempt
 from rain.worlds.libero.experts.motion import Style
 from rain.worlds.libero.experts.skills import Skills
 from rain.worlds.processes import run_jobs
+
+CALM = ExpertConfig(pushed=0, missed=0)
+"""Nothing disturbs the expert."""
 
 
 @dataclass(frozen=True)
@@ -52,23 +55,49 @@ def run_expert(trials: ExpertTrials) -> Iterator[ExpertScore]:
     yield from run_jobs(_score_task, [(trials, task) for task in tasks], trials.workers)
 
 
+@dataclass(frozen=True)
+class Played:
+    """An episode of the expert's. failure: why it did not do the script, by its own judgement."""
+
+    steps: int
+    seconds: float
+    failure: str
+
+
+def play(
+    world: LiberoWorld,
+    init_state: int,
+    seed: int,
+    config: ExpertConfig = CALM,
+    watch: Callable[[], None] | None = None,
+) -> Played:
+    """Let the expert do the task's own script from an init state; ``watch``: after every step."""
+    began = time.perf_counter()
+    world.reset(init_state=init_state)
+    rng = np.random.default_rng([seed, world.task.index, init_state])
+    try:
+        skills = Skills(world, Style.sample(rng), world.script)
+        steps, failure = attempt(skills, world.script, rng, config, watch=watch), ""
+    except ExpertError as error:
+        steps, failure = error.steps, str(error)
+    except RainError as error:
+        steps, failure = [], str(error)
+    return Played(len(steps), time.perf_counter() - began, failure)
+
+
 def _score_task(trials: ExpertTrials, task: int) -> ExpertScore:
     world = LiberoWorld(trials.suite, task)
     try:
         count = min(trials.episodes, world.init_state_count)
-        steps, failures = [], []
-        calm = ExpertConfig(pushed=0, missed=0)
-        began = time.perf_counter()
-        for init_state in range(count):
-            world.reset(init_state=init_state)
-            rng = np.random.default_rng([trials.seed, task, init_state])
-            try:
-                skills = Skills(world, Style.sample(rng), world.script)
-                steps.append(len(attempt(skills, world.script, rng, calm)))
-            except RainError as error:
-                failures.append(f"init state {init_state}: {error}")
-        seconds = (time.perf_counter() - began) / count
-        mean = float(np.mean(steps)) if steps else float("nan")
-        return ExpertScore(task, count, len(steps), mean, seconds, tuple(failures))
+        episodes = [play(world, init_state, trials.seed) for init_state in range(count)]
     finally:
         world.close()
+    done = [episode.steps for episode in episodes if not episode.failure]
+    return ExpertScore(
+        task,
+        count,
+        len(done),
+        float(np.mean(done)) if done else float("nan"),
+        sum(episode.seconds for episode in episodes) / count,
+        tuple(f"init state {i}: {e.failure}" for i, e in enumerate(episodes) if e.failure),
+    )

@@ -1,23 +1,17 @@
-"""Episode records: JSON lines, one object an episode, that survive an interrupted run.
+"""Records of a policy's episodes: JSON lines that survive an interrupted run (``lines.py``).
 
-A line is written in one call and synced, so a killed run loses at most the episode it was in. A
-torn last line (a power cut in the middle of that call) is dropped on reading and cut off before the
-next append. Crashed episodes are recorded as crashed and do not count as done.
+Crashed episodes are recorded as crashed and do not count as done.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 from rain.bench.episode import EpisodeResult, Grasp, Touch, Transition
+from rain.bench.lines import LineFile, read_lines
 from rain.types import RainError, Subtask, TaskScript
 
 FORMAT = 1
@@ -127,24 +121,8 @@ def _result(line: dict[str, Any]) -> EpisodeResult:
 
 
 def read_records(path: Path) -> list[EpisodeRecord]:
-    """All records of a file, oldest first; an absent file is empty, a torn last line is dropped.
-
-    Raises RainError naming the line that is not an episode record.
-    """
-    if not path.exists():
-        return []
-    text = path.read_bytes()
-    whole = text[: text.rfind(b"\n") + 1]
-    records = []
-    for number, line in enumerate(whole.splitlines(), start=1):
-        try:
-            records.append(EpisodeRecord.from_json(json.loads(line)))
-        except (ValueError, KeyError, TypeError, RainError) as error:
-            raise RainError(
-                f"{path} line {number} is not an episode record ({error}): "
-                "give another --out or remove the file"
-            ) from error
-    return records
+    """All records of a file, oldest first; see ``read_lines``."""
+    return read_lines(path, EpisodeRecord.from_json)
 
 
 SettingsOf = Callable[[Trial], dict[str, Any]]
@@ -156,56 +134,13 @@ def latest(records: Iterable[EpisodeRecord], settings_of: SettingsOf) -> dict[Tr
     return {r.trial: r for r in records if r.settings == settings_of(r.trial)}
 
 
-class RecordFile:
-    """Appends records; holds a lock, so that two runs never write one file.
-
-    Use as a context manager. ``records`` holds what was there and what was appended.
-    """
+class RecordFile(LineFile[EpisodeRecord]):
+    """Appends records; see ``LineFile``."""
 
     def __init__(self, path: Path) -> None:
-        self._made_folder = not path.parent.exists()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (closed in __exit__)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.records = read_records(path)
-            self._cut_torn_line()
-        except BlockingIOError:
-            self._file.close()
-            raise RainError(f"{path}: another run is writing it; give another --out") from None
-        except BaseException:
-            self._file.close()
-            raise
-
-    def _cut_torn_line(self) -> None:
-        text = self.path.read_bytes()
-        self._file.truncate(text.rfind(b"\n") + 1)
-
-    def append(self, record: EpisodeRecord) -> None:
-        """Write one record and make sure that it is on the disk."""
-        line = json.dumps(record.to_json(), separators=(",", ":"), allow_nan=False) + "\n"
-        self._file.write(line.encode())
-        os.fsync(self._file.fileno())
-        self.records.append(record)
+        super().__init__(path, EpisodeRecord.from_json)
 
     def done(self, settings_of: SettingsOf) -> set[Trial]:
         """The trials that need not run again: recorded with their settings and not crashed."""
         found = latest(self.records, settings_of)
         return {trial for trial, record in found.items() if record.result is not None}
-
-    def __enter__(self) -> RecordFile:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.close()
-        if not self.records:
-            self.path.unlink(missing_ok=True)
-            with suppress(OSError):  # not empty: something else was written
-                if self._made_folder:
-                    self.path.parent.rmdir()

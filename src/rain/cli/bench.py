@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rain.cli.bench_freeze import Freeze, run_freeze
 from rain.cli.bench_list import List, run_list
+from rain.cli.bench_prove import Prove, run_prove
 from rain.cli.bench_report import Report, run_report
 from rain.cli.bench_run import Run, run_run
 from rain.cli.bench_show import Show, run_show
@@ -22,6 +23,7 @@ def main(args: list[str]) -> int:
             "run": (Run, run_run),
             "report": (Report, run_report),
             "verify": (Verify, run_verify),
+            "prove": (Prove, run_prove),
             "freeze": (Freeze, run_freeze),
         },
     )

@@ -10,7 +10,7 @@ from rain.worlds.libero.experts.grasps import leaning
 from rain.worlds.libero.experts.mechanisms import find_mechanism
 from rain.worlds.libero.experts.motion import rotation_vector
 from rain.worlds.libero.experts.places import find_place
-from rain.worlds.libero.experts.reach import Reach
+from rain.worlds.libero.experts.reach import WHOLE, Reach
 from rain.worlds.libero.experts.shapes import object_box
 from rain.worlds.libero.world import IDLE, SETTLE_STEPS, LiberoWorld
 
@@ -28,8 +28,6 @@ STIRRED, TWISTED = 0.002, np.deg2rad(1.0)
 """m and rad that a thing may move while it is watched."""
 VISIBLE = 8
 """Pixels of a target's region in the agentview image, of 128 x 128, that make it visible."""
-RING = (0.28, 0.86)
-"""m from the robot's base, horizontally, beyond which nothing is tried."""
 LEANS = (0.0, 0.35, -0.35, 0.7)
 """rad by which the hand may lean over a target."""
 
@@ -126,7 +124,7 @@ def can_reach(world: LiberoWorld, reach: Reach, script: TaskScript, index: int) 
     """
     points, from_above = _points(world, script.subtasks, index)
     away = np.hypot(*points[:, :2].T)
-    if away.min() < RING[0] or away.max() > RING[1]:
+    if away.min() < WHOLE[0] or away.max() > WHOLE[1]:
         return False
     return not from_above or all(_hand_over(reach, point) for point in points)
 
@@ -161,7 +159,7 @@ def _above(world: LiberoWorld, name: str) -> NDArray:
 
 def _hand_over(reach: Reach, point: NDArray) -> bool:
     return any(
-        reach.posture(point, leaning(yaw, lean), ring=RING) is not None
+        reach.posture(point, leaning(yaw, lean), ring=WHOLE) is not None
         for lean in LEANS
         for yaw in (0.0, np.pi / 2)
     )

@@ -154,8 +154,11 @@ def attempt(
     rng: np.random.Generator,
     config: ExpertConfig,
     policy: Policy | None = None,
+    watch: Callable[[], None] | None = None,
 ) -> list[Step]:
     """Do ``script`` from the world's present state; ExpertError says why it failed.
+
+    watch: called after every step, to judge what is done by other rules than these.
 
     Done is what holds at the end, or, where a thing was put somewhere and still is there, what held
     at some step, as LIBERO judges: some things sink a little further when they come to rest.
@@ -169,6 +172,8 @@ def attempt(
                 stalls = skills.hand.stalls
                 steps[-PATIENCE:] = [(s, a, True, index) for s, a, _, index in steps[-PATIENCE:]]
             steps.append(step)
+            if watch is not None:
+                watch()
             if not world.touched_by_both_fingers():
                 passed |= goal - set(world.unmet(script))
     except StuckError as error:

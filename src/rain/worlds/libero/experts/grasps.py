@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from rain.worlds.libero.experts.motion import (
     rotation_vector,
     yaw_of,
 )
-from rain.worlds.libero.experts.reach import Reach
+from rain.worlds.libero.experts.reach import WHOLE, Reach
 from rain.worlds.libero.experts.shapes import UP, Box, object_box, overhang
 from rain.worlds.libero.world import LiberoWorld
 
@@ -32,7 +32,7 @@ ASIDE = (
 """m by which the hand may miss its path while it comes down."""
 NEAR, FAR = 0.40, 0.70
 """m from the base; beyond these the arm is less exact."""
-LEANS = (0.0, 0.4, -0.4, 0.7, -0.7)
+LEANS = (0.0, 0.4, -0.4, 0.55, -0.55, 0.7, -0.7)
 """rad; how far the hand leans where something hangs over what it takes by the rim."""
 ALIKE = (0.010, 0.15)
 """m, rad; grasps that differ by less fail alike."""
@@ -132,8 +132,8 @@ class Grasp:
         return bool(np.linalg.norm(self.local - other.local) < ALIKE[0] and turn < ALIKE[1])
 
 
-Suits = Callable[[Grasp], bool]
-"""Whether a grasp suits what follows it."""
+Suits = Callable[[Grasp, bool], bool]
+"""Whether a grasp suits what follows it; the flag: also where the hand misses its path a little."""
 
 
 def graspable_category(name: str) -> bool:
@@ -151,12 +151,14 @@ def choose_grasp(
     world: LiberoWorld,
     reach: Reach,
     name: str,
-    suits: Suits = lambda grasp: True,
+    suits: Suits = lambda grasp, strict: True,
     tried: Sequence[Grasp] = (),
+    must: bool = False,
 ) -> Grasp:
     """Take the cheapest grasp that the arm can reach with nothing in its way.
 
-    tried: grasps that failed; another than these is taken while there is one.
+    tried: grasps that failed; another than these is taken while there is one. must: a grasp that
+    does not suit is of no use: rather push another object aside.
     RainError when no way to take such an object is known. Where no grasp is free, the cheapest is
     tried all the same.
     """
@@ -168,16 +170,30 @@ def choose_grasp(
     ways = [(UP, ASIDE), (UP, ASIDE[:1])]
     if (out := overhang(world, name)) is not None:
         ways.append(((out + UP) / np.sqrt(2), ASIDE[:1]))
+    objects = frozenset(world.objects())
     for number, (way, aside) in enumerate(ways):
         free = []
         for grasp in found:
             if _free(reach, grasp.point(world, name), grasp.pose, name, way, aside):
-                if suits(grasp):
+                if suits(grasp, number == 0):
                     return replace(grasp, way=way)
                 free.append(grasp)
+        if must and number == len(ways) - 1:
+            for grasp in found:
+                if _free_at(reach, grasp.point(world, name), grasp.pose, objects) and suits(
+                    grasp, False
+                ):
+                    return replace(grasp, way=way)
         if free and number == len(ways) - 1:
             return replace(free[0], way=way)
-    return found[0]
+    # Further out, or nearer, than the arm takes things at ease: nothing may be in its way at least.
+    far = [g for g in found if _free_at(reach, g.point(world, name), g.pose, {name})]
+    return (far or found)[0]
+
+
+def _free_at(reach: Reach, point: NDArray, pose: NDArray, but: Set[str]) -> bool:
+    posture = reach.posture(point, pose, opening=FULLY_OPEN, ring=WHOLE)
+    return posture is not None and posture.touched <= but
 
 
 def _free(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from rain.worlds.libero.experts.motion import (
     Headway,
     StuckError,
     down_at,
+    rotation_about,
 )
 from rain.worlds.libero.experts.places import lies_in
 from rain.worlds.libero.experts.reach import Posture, Reach
@@ -28,10 +30,10 @@ PULL = 0.157
 """m that a drawer is pulled; LIBERO calls it open from 0.14 on."""
 SLIDE = 2
 """MuJoCo's number of the sliding joint's type."""
-UPRIGHT_PUSH = 0.55
-"""rad; how far the hand leans while it pushes, if it can: the forearm stays off what is above."""
-SHUT = 0.0015
-"""m or rad past closed; LIBERO asks for more than zero of a drawer."""
+ROLLS = tuple(np.deg2rad([0, 40, -40, 60, -60]))
+"""rad by which the hand turns about where it points: askew it takes less room above and below."""
+HARD = 3.0
+"""Cost of a way that is taken only where there is no other."""
 
 
 @dataclass(frozen=True)
@@ -133,16 +135,18 @@ def _handle_pose(
     best: tuple[float, NDArray, NDArray] | None = None
     for tilt in np.deg2rad([80, 70, 60, 90]):
         approach = -out * np.sin(tilt) - UP * np.cos(tilt)
-        for sign in (1.0, -1.0):
-            pose = facing(approach, sign * part.along)
+        for sign, roll in itertools.product((1.0, -1.0), ROLLS):
+            pose = rotation_about(approach, roll) @ facing(approach, sign * part.along)
             for shift in (0.0, 0.015, -0.015):
                 offset = part.along * shift
-                postures = _along_the_way(
+                postures = along_the_way(
                     reach, part, pose, part.handle + offset, out, (0.0, PULL), FULLY_OPEN
                 )
                 if postures is None:
                     continue
                 cost = postures[0].travel + 0.5 * abs(float(tilt) - 1.4) + 5 * abs(shift)
+                if roll:
+                    cost += HARD + abs(roll)  # the fingers hold the bar less well
                 if best is None or cost < best[0]:
                     best = (cost, pose, offset)
     if best is None:
@@ -150,7 +154,7 @@ def _handle_pose(
     return best[1], best[2]
 
 
-def _along_the_way(
+def along_the_way(
     reach: Reach,
     part: Mechanism,
     pose: NDArray,
@@ -170,112 +174,17 @@ def _along_the_way(
             handle + out * (amount + part.value), pose, opening=gap, start=start,
             joints={part.qpos: -amount}, without=part.contents,
         )  # fmt: skip
-        allowed = {_body_of(reach.world, part)} if gap else set()  # pushing needs no hold
+        allowed = {body_of(reach.world, part)} if gap else set()  # pushing needs no hold
         if posture is None or not posture.bodies <= allowed:
             return None
         postures.append(posture)
     return postures
 
 
-def _body_of(world: LiberoWorld, part: Mechanism) -> int:
+def body_of(world: LiberoWorld, part: Mechanism) -> int:
+    """Id of the body that a joint moves."""
     joint = int(np.flatnonzero(world.model.jnt_qposadr == part.qpos)[0])
     return int(world.model.jnt_bodyid[joint])
-
-
-def close_part(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
-    """Push a drawer or a door shut with closed fingers."""
-    part = find_mechanism(hand.world, name)
-    yield from (_close_drawer if part.slides else _close_door)(hand, reach, name)
-
-
-def _close_drawer(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
-    world = hand.world
-    part = find_mechanism(world, name)
-    out = -part.axis
-    pose, offset = _push_pose(reach, part, out)
-    before, above = _before_push(part.handle + offset, pose, out)
-    yield from hand.over(above, pose, CLOSED, None)
-    yield from hand.straight(above, pose, CLOSED, near=0.03, angle=0.3)
-    yield from hand.straight(before, pose, CLOSED, near=0.015, angle=0.15)
-    headway = Headway(40, least=0.001)
-    while True:
-        now = find_mechanism(world, name)
-        if now.value > SHUT:
-            break
-        if headway.lost(-now.value):
-            raise StuckError(f"{name} does not close")
-        yield hand.toward(now.handle + offset - out * 0.035, pose, CLOSED, slow=0.8)
-    yield from hand.retreat(out * 0.08, CLOSED, steps=12, pose=pose)
-    yield from hand.retreat([0, 0, 0.12], OPEN, steps=12)
-
-
-def _before_push(touch: NDArray, pose: NDArray, out: NDArray) -> tuple[NDArray, NDArray]:
-    """Where the hand is before it touches the bar, and where it comes down to there from."""
-    before = touch + 0.05 * out
-    return before, before - 0.08 * pose[:, 2]
-
-
-def _push_pose(reach: Reach, part: Mechanism, out: NDArray) -> tuple[NDArray, NDArray]:
-    """How to push a drawer's bar with the fingertips: free from where it is until it is shut."""
-    best: tuple[float, NDArray, NDArray] | None = None
-    for tilt in np.deg2rad([15, 30, 45, 60, 75]):
-        approach = -out * np.sin(tilt) - UP * np.cos(tilt)
-        for turned in (0.0, np.pi / 2):
-            for sign in (1.0, -1.0):
-                pose = facing(approach, sign * part.along)
-                c, s = np.cos(turned), np.sin(turned)
-                pose = pose @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-                for shift in (0.0, 0.03, -0.03, 0.06, -0.06):
-                    offset = part.along * shift + out * 0.022
-                    ways = (max(-part.value, 0.01), 0.0)
-                    if not all(
-                        reach.is_free(there, pose, opening=0.0, without=part.contents)
-                        for there in _before_push(part.handle + offset, pose, out)
-                    ):
-                        continue
-                    postures = _along_the_way(
-                        reach, part, pose, part.handle + offset, out, ways, 0.0
-                    )
-                    if postures is None:
-                        continue
-                    cost = postures[0].travel + abs(float(tilt) - UPRIGHT_PUSH) + 5 * abs(shift)
-                    if best is None or cost < best[0]:
-                        best = (cost, pose, offset)
-    if best is None:
-        raise StuckError("no posture pushes the drawer shut")
-    return best[1], best[2]
-
-
-def _close_door(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
-    """Swing a door about its hinge with the side of the hand."""
-    world = hand.world
-    part = find_mechanism(world, name)
-    height = part.handle[2] + 0.02
-
-    def point(angle: float, ahead: float) -> NDArray:
-        """On the outer face at the door's ``angle``, ``ahead`` m from it towards closed."""
-        arm = part.handle - part.anchor
-        arm[2] = 0
-        c, s = np.cos(angle - part.value), np.sin(angle - part.value)
-        arm = np.array([c * arm[0] - s * arm[1], s * arm[0] + c * arm[1], 0.0]) * 0.85
-        closing = np.cross(part.axis, arm)
-        closing /= np.linalg.norm(closing)
-        spot = part.anchor + arm + closing * ahead
-        spot[2] = height
-        return spot
-
-    yaw = 0.0
-    yield from hand.over(point(part.value, -0.09) + [0, 0, 0.05], yaw, CLOSED, None)
-    yield from hand.straight(point(part.value, -0.07), yaw, CLOSED, near=0.015, angle=0.3)
-    headway = Headway(40, least=0.004)
-    while True:
-        now = find_mechanism(world, name)
-        if now.value > -0.003:
-            break
-        if headway.lost(-now.value):
-            raise StuckError(f"{name} does not close")
-        yield hand.toward(point(min(now.value + 0.12, 0.06), 0.02), yaw, CLOSED, slow=0.9)
-    yield from hand.retreat([0, 0, 0.15], OPEN, steps=12)
 
 
 def turn_on(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:

@@ -20,7 +20,12 @@ GRIPPER_DOWN = np.diag([1.0, -1.0, -1.0])
 PALM_ABOVE_SITE = 0.04
 FINGERS_BELOW_SITE = 0.012
 HAND_HALF_WIDTH = 0.105
-
+ELBOW, LONGEST = 3, -0.42
+"""Index of the elbow's joint; its angle, rad, above which a longer reach bends it back."""
+UNLOCKING = 25
+"""Steps that stretching out takes at most."""
+DRAWN_IN = 0.15
+"""Share of its distance from the base by which a hand that was stretched out is drawn in."""
 
 PATIENCE = 30
 """Steps without headway after which a skill is stuck."""
@@ -139,6 +144,25 @@ class Hand:
                 return
             yield self.toward(goal, pose, gripper, slow=0.7)
 
+    def elbow_locked(self) -> bool:
+        """Whether the arm went through its longest reach: drawing in would bend it against a stop.
+
+        The elbow's axis lies beside the arm, so the arm is longest while the elbow still is bent.
+        """
+        elbow = self.world.data.qpos[self.world.env.robots[0]._ref_joint_pos_indexes[ELBOW]]
+        return bool(elbow > LONGEST)
+
+    def unlock_elbow(self, gripper: float, pose: NDArray | None = None) -> Iterator[NDArray]:
+        """Stretch out, where the elbow falls back to its usual side, and draw in."""
+        for _ in range(UNLOCKING):
+            here = self.world.ee_pose()[0]
+            if not self.elbow_locked():
+                break
+            outward = here * [1, 1, 0] / np.hypot(*here[:2])
+            yield self.toward(here + 0.06 * outward, pose, gripper)
+        inward = -DRAWN_IN * self.world.ee_pose()[0] * [1, 1, 0]
+        yield from self.retreat(inward + [0, 0, 0.06], gripper, steps=16, pose=pose)
+
     def back_off(
         self, stuck: StuckError, way: ArrayLike, gripper: float, pose: NDArray | None = None
     ) -> Iterator[NDArray]:
@@ -194,7 +218,7 @@ class Hand:
     ) -> Iterator[NDArray]:
         """Travel at a safe height to where ``goal`` can be reached by a straight path down."""
         goal = np.asarray(goal, dtype=np.float64)
-        headway = Headway()
+        headway, unlocked = Headway(), False
         wanted = down_at(pose) if isinstance(pose, int | float) else pose
         while True:
             here, rotation = self.world.ee_pose()
@@ -205,7 +229,10 @@ class Hand:
             if far < near and turn < 0.25:
                 return
             if headway.lost(far + 0.1 * turn):
-                raise StuckError("no headway while travelling")
+                if not self.elbow_locked() or unlocked:
+                    raise StuckError("no headway while travelling")
+                unlocked, headway = True, Headway()
+                yield from self.unlock_elbow(gripper, wanted)
             below = self.hangs_below(carried)
             aim = goal.copy()
             aim[2] = max(goal[2], self.clearance(here, goal, carried, below + 0.03))
@@ -228,7 +255,19 @@ class Hand:
         along = position[:2] + np.linspace(0, 1, 15)[:, None] * (goal[:2] - position[:2])
         tops = things_on_the_way(self.world, along[:-3], 0.055, moving)
         palm = things_on_the_way(self.world, along[:-3], HAND_HALF_WIDTH + 0.01, moving)
+        if moving is not None and moving in self.world.touched_by_both_fingers():
+            tops = max(tops, self._below_carried(moving, (goal - position)[:2]))
         return float(max(height, tops + below, palm - PALM_ABOVE_SITE + 0.015))
+
+    def _below_carried(self, carried: str, way: NDArray) -> float:
+        """Highest top, m, of the objects that what is carried passes over; it hangs aside of the
+        hand. way (2,): m, the last fifth of which does not count.
+        """
+        box = object_box(self.world, carried)
+        path = box.centre + np.linspace(0, 0.8, 12)[:, None] * way
+        others = [object_box(self.world, n) for n in self.world.objects() if n != carried]
+        near = [b.top for b in others if (b.distance(path) < box.half.max() + 0.01).any()]
+        return max(near, default=-np.inf) + 0.03  # by so much the brake lets it pass too low
 
     def _room(self, position: NDArray, goal: NDArray) -> float:
         """Distance from the goal, m, along the path to it, without a fixture under the hand."""

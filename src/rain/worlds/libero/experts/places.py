@@ -20,6 +20,8 @@ AROUND = 0.006
 PAST = 0.02
 """m that is left to fall of what goes past something: the hand needs room too."""
 SPOTS = 16
+DEEP = 0.035
+"""m; an object that is higher than this, and that others are put in, has a wall."""
 SLOT = 0.055
 """m; half the distance between two objects that one script puts onto one open surface."""
 
@@ -46,6 +48,7 @@ class Place:
     spots: NDArray | None = None
     fall: float = 0.012
     squeezed: NDArray | None = None
+    wall: float | None = None
 
     @property
     def from_above(self) -> bool:
@@ -65,7 +68,9 @@ def find_place(world: LiberoWorld, name: str, slot: float = 0.0, held: str | Non
         origin, _ = world.object_pose(target.owner)
         centre = np.array([*origin[:2], box.bottom + 0.006])
         half = np.array([box.radius, box.radius, (box.top - box.bottom) / 2])
-        return Place(centre, box.top, half, UP, False, None)
+        deep = box.top - box.bottom > DEEP
+        wall = float(box.half.min()) if deep else None
+        return Place(centre, box.top, half, UP, False, None, wall=wall)
     inside = target.part is not None and target.part.relation == "in"
     middle, rotation, size = world.site_pose(target.site)
     half = np.abs(rotation) @ size

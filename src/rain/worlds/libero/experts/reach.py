@@ -27,6 +27,8 @@ LIMIT_ROOM = 0.08
 TOUCHING = -0.001
 COMFORT = (0.33, 0.755)
 """m from the base, horizontally: nearer or further the arm arrives tilted, or not at all."""
+WHOLE = (0.28, 0.86)
+"""m from the base, horizontally, beyond which nothing is tried."""
 
 
 @dataclass(frozen=True)

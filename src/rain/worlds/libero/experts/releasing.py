@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from rain.worlds.libero.experts.grasps import nearest_yaw
 from rain.worlds.libero.experts.motion import (
     CLOSED,
+    FINGERS_BELOW_SITE,
+    FULLY_OPEN,
     OPEN,
     PALM_ABOVE_SITE,
     Hand,
@@ -31,6 +33,8 @@ UPRIGHT = -0.96
 """z of the hand's own z axis from which on it leans on purpose."""
 OUTSIDE = 0.16
 """m before a place that is closed above, where the hand begins to go in."""
+FINGER = 0.025
+"""m; thickness of a finger, and some room."""
 TRIES = 3
 TURNS = (0.0, np.pi / 4, -np.pi / 4, np.pi / 2, -np.pi / 2)
 """rad by which the hand may turn what it holds, to let go where something is near."""
@@ -66,7 +70,10 @@ def _carry(hand: Hand, reach: Reach, held: str, name: str, slot: float) -> Itera
     for _ in range(TRIES):
         if (yield from _lower(hand, reach, held, name, slot)):
             return
-        yield from hand.retreat([0, 0, 0.06], CLOSED, steps=12)
+        if hand.elbow_locked():
+            yield from hand.unlock_elbow(CLOSED)
+        else:
+            yield from hand.retreat([0, 0, 0.06], CLOSED, steps=12)
     raise StuckError(f"no headway towards {name}")
 
 
@@ -147,6 +154,9 @@ def _release_point(hand: Hand, held: str, place: Place, offset: NDArray) -> tupl
     """
     below = hand.hangs_below(held)
     low = max(place.rim + 0.012 - PALM_ABOVE_SITE, place.centre[2] + below + place.fall)
+    if place.wall is not None and place.wall < FULLY_OPEN / 2 + FINGER:
+        # Fingers that open inside a bowl press against its wall and take it along.
+        low = max(low, place.rim + FINGERS_BELOW_SITE)
     free = place.inside and place.squeezed is None
     drop = hand.style.drop if free else 0.3 * hand.style.drop
     room = float(place.half[:2].min() - object_box(hand.world, held).half.max())

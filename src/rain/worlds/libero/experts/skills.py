@@ -7,28 +7,33 @@ action type, not to a task: it works on whatever object, place or fixture the ty
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rain.types import Subtask, TaskScript
-from rain.worlds.libero.experts import mechanisms, pushing, releasing
+from rain.worlds.libero.experts import closing, mechanisms, pushing, releasing
 from rain.worlds.libero.experts.grasps import ASIDE, Grasp, Suits, choose_grasp
 from rain.worlds.libero.experts.motion import (
     CLOSED,
     FINGERS_BELOW_SITE,
     OPEN,
+    PALM_ABOVE_SITE,
     Hand,
     Headway,
     StuckError,
     Style,
     turned,
+    yaw_of,
 )
 from rain.worlds.libero.experts.places import Place, find_place
 from rain.worlds.libero.experts.reach import Reach
 from rain.worlds.libero.experts.shapes import object_box, overhang
 from rain.worlds.libero.world import LIFTED, LiberoWorld
+
+ASKEW = 0.3
+"""rad from its pose at which the hand does not come down on an object yet."""
 
 
 class Skills:
@@ -54,7 +59,7 @@ class Skills:
             return pushing.push(self.hand, target)
         skills = {
             "open": mechanisms.open_part,
-            "close": mechanisms.close_part,
+            "close": closing.close_part,
             "turn_on": mechanisms.turn_on,
         }
         return skills[subtask.action_type](self.hand, self.reach, target)
@@ -93,8 +98,8 @@ class Skills:
         rest = float(self.world.object_pose(name)[0][2])
         tried: list[Grasp] = []
         while True:
-            suits = self._suits(name, following)
-            grasp = choose_grasp(self.world, self.reach, name, suits, tried)
+            suits, must = self._suits(name, following), self._goes_in_sideways(following)
+            grasp = choose_grasp(self.world, self.reach, name, suits, tried, must)
             tried.append(grasp)
             rest = min(rest, float(self.world.object_pose(name)[0][2]))  # it may have fallen
             pose = turned(grasp.pose, self.style.twist)
@@ -139,18 +144,25 @@ class Skills:
                 aim = np.array([*clear, start[2] + LIFTED + 0.04])
             yield self.hand.toward(aim, pose, CLOSED, slow=0.6 if aside is None else 0.4)
 
+    def _goes_in_sideways(self, following: Subtask | None) -> bool:
+        """Whether what is grasped goes into a place that is closed above."""
+        if following is None or following.action_type != "release":
+            return False
+        return not find_place(self.world, following.target).from_above
+
     def _suits(self, name: str, following: Subtask | None) -> Suits:
         """Say of a grasp whether the hand can bring the object to its place and let go there."""
         if following is None or following.action_type != "release":
-            return lambda grasp: True
+            return lambda grasp, strict: True
         place = find_place(self.world, following.target, held=name)
         origin, rotation = self.world.object_pose(name)
         bottom = origin[2] - object_box(self.world, name).bottom
 
-        def suits(grasp: Grasp) -> bool:
+        def suits(grasp: Grasp, strict: bool) -> bool:
+            aside = ASIDE if strict else ASIDE[:1]
             offset = rotation @ grasp.local
             if not place.from_above:
-                points = _sideways(place, grasp, offset, bottom)
+                points = _sideways(place, grasp, offset, bottom, aside)
             elif place.direction is None:
                 points = _lowered(place, offset, bottom)
             else:
@@ -172,16 +184,22 @@ class Skills:
             offset[2] = min(offset[2], 0.0)  # fingers slip off a rim taken too high
         elif grasp.neck:
             offset[2] = max(offset[2], 0.0)  # the palm comes to rest on a neck taken too low
+        else:  # nor may it push a tall thing aside
+            palm = object_box(self.world, name).top - PALM_ABOVE_SITE + 0.006
+            offset[2] = max(offset[2], palm - grasp.point(self.world, name)[2])
         while True:
             goal = grasp.point(self.world, name) + offset
-            position, _ = self.world.ee_pose()
+            position, rotation = self.world.ee_pose()
             error = goal - position
             if np.hypot(*error[:2]) < 0.005 and -0.004 < error[2] < 0.007:
                 return
-            if headway.lost(float(np.linalg.norm(error))):
+            turn = abs((yaw_of(pose) - yaw_of(rotation) + np.pi) % (2 * np.pi) - np.pi)
+            if headway.lost(float(np.linalg.norm(error)) + 0.1 * turn):
                 raise StuckError(f"no headway towards {name}")
             clear = self.hand.clearance(position, goal, name, FINGERS_BELOW_SITE + 0.02)
             above = object_box(self.world, name).top + FINGERS_BELOW_SITE + 0.008
+            if grasp.way[2] == 1.0 and turn > ASKEW:  # fingers still askew knock it over
+                goal[2] = max(goal[2], above)
             yield self.hand.funnel(goal, pose, OPEN, clear, above)
 
     def _come_in(self, point: NDArray, grasp: Grasp, pose: NDArray) -> Iterator[NDArray]:
@@ -221,13 +239,22 @@ def _lowered(place: Place, offset: NDArray, bottom: float) -> list[NDArray]:
     return [] if swings else [point + [*aside, 0.0] for aside in ASIDE]
 
 
-def _sideways(place: Place, grasp: Grasp, offset: NDArray, bottom: float) -> list[NDArray]:
-    """Points (3,) of the hand's way into a place that is closed above; none if it does not suit."""
+def _sideways(
+    place: Place,
+    grasp: Grasp,
+    offset: NDArray,
+    bottom: float,
+    asides: Sequence[tuple[float, float]],
+) -> list[NDArray]:
+    """Points (3,) of the hand's way into a place that is closed above; none if it does not suit.
+
+    asides (2,): by which the hand may miss its way before the place, m.
+    """
     side = float(np.hypot(*offset[:2]))
     leans_in = float(-grasp.pose[:, 2] @ place.entrance) > 0.3
     if not (leans_in and float(offset @ place.entrance) > 0.8 * side > 0.02):
         return []
     inside = releasing.let_go_inside(place, offset, offset[2] + bottom)
     outside = inside + place.entrance * releasing.OUTSIDE
-    before = [outside + [*aside, up] for up in (0.0, 0.08) for aside in ASIDE]
+    before = [outside + [*aside, up] for up in (0.0, 0.08) for aside in asides]
     return [inside, (inside + outside) / 2, *before]
