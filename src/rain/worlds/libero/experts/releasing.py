@@ -67,6 +67,8 @@ def release(hand: Hand, reach: Reach, name: str, slot: float = 0.0) -> Iterator[
 
 def _carry(hand: Hand, reach: Reach, held: str, name: str, slot: float) -> Iterator[NDArray]:
     """Bring the held object above the place; when it is caught there, rise and try again."""
+    if hand.elbow_locked():  # it took the object far out
+        yield from hand.unlock_elbow(CLOSED)
     for _ in range(TRIES):
         if (yield from _lower(hand, reach, held, name, slot)):
             return
