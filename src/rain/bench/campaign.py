@@ -65,7 +65,7 @@ class Campaign:
         ]
         return {key: self.worlds.facts(*key) for key in asked}
 
-    @property
+    @cached_property
     def left_out(self) -> dict[TaskKey, str]:
         """Tasks that cannot be run, and why; RainError where they were asked for one by one."""
         found = {key: facts.missing for key, facts in self.facts.items() if facts.missing}
