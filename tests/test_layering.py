@@ -17,6 +17,7 @@ SOURCE = Path(rain.__file__).parent
 # docs/architecture.md. A room may import rooms of a lower number.
 LEVELS = {
     "types": 0,
+    "messages": 1,
     "model": 1,
     "retarget": 1,
     "drawing": 1,
@@ -38,6 +39,7 @@ NEVER = {("worlds", "model"), ("demos", "model")}
 SIMULATOR = {"mujoco", "robosuite", "libero", "bddl"}
 FOREIGN = {
     "types": {"torch", "transformers", *SIMULATOR},
+    "messages": {"torch", "transformers", *SIMULATOR},
     "retarget": {"torch", "transformers", *SIMULATOR},
     "drawing": {"torch", "transformers", *SIMULATOR},
     "model": SIMULATOR,

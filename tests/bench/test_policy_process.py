@@ -15,6 +15,7 @@ from rain.bench.records import RecordFile, read_records
 from rain.bench.runner import Runner
 from rain.bench.trials import plan_trials
 from rain.bench.worker import Setup
+from rain.messages import decode, observation_out
 from rain.types import ActionChunk, RainError, Subtask
 
 OBSERVATION = FakeWorld().observe(Subtask("grasp", "milk_1"))
@@ -100,8 +101,8 @@ class Mailbox:
     def __init__(self):
         self.sent = []
 
-    def send(self, message):
-        self.sent.append(message)
+    def send_bytes(self, message):
+        self.sent.append(decode(message))
 
 
 class TestBatches:
@@ -118,8 +119,8 @@ class TestBatches:
         answerer, boxes = Answerer(Counting(), batch), [Mailbox() for _ in seeds]
         for box, seed in zip(boxes, seeds, strict=True):
             answerer._begin_or_end(_Request(box, "policy", seed))
-        answerer._predict([_Request(box, "predict", OBSERVATION) for box in boxes])
-        return counts, [box.sent[-1][1].action_chunk.actions for box in boxes]
+        answerer._predict([_Request(box, "predict", observation_out(OBSERVATION)) for box in boxes])
+        return counts, [box.sent[-1][1]["actions"] for box in boxes]
 
     def test_together(self):
         counts, actions = self.answered(4, [1, 2, 3])
@@ -137,5 +138,5 @@ class TestBatches:
         answerer, box = Answerer(fakes.NoisyPolicies(), 2), Mailbox()
         answerer._begin_or_end(_Request(box, "policy", 0))
         answerer._begin_or_end(_Request(box, "gone", None))
-        answerer._predict([_Request(box, "predict", OBSERVATION)])
+        answerer._predict([_Request(box, "predict", observation_out(OBSERVATION))])
         assert [kind for kind, _ in box.sent] == ["policy"]

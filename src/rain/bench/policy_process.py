@@ -17,7 +17,7 @@ import threading
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from multiprocessing import get_context
 from multiprocessing.connection import Client, Connection, Listener
@@ -27,6 +27,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.bench.protocols import BatchingSource, Needs, PolicySource, WorldPolicy, needs_of
+from rain.messages import (
+    MessageError,
+    conventions_in,
+    conventions_out,
+    decode,
+    encode,
+    observation_in,
+    observation_out,
+    prediction_in,
+    prediction_out,
+)
 from rain.types import STATE_DIM, Conventions, Observation, Policy, Prediction, RainError
 from rain.worlds.processes import end_with
 
@@ -59,16 +70,17 @@ class RemotePolicy:
     def __init__(self, connection: Connection, seed: int) -> None:
         """Begin with noise from ``seed``."""
         self._connection = connection
-        self.conventions, self.needs = self._ask("policy", seed)
+        said = self._ask("policy", seed)
+        self.conventions, self.needs = conventions_in(said["conventions"]), Needs(**said["needs"])
 
     def predict(self, observation: Observation) -> Prediction:
         """The policy's prediction; RuntimeError holds the traceback where it failed."""
-        return self._ask("predict", observation)
+        return prediction_in(self._ask("predict", observation_out(observation)))
 
     def _ask(self, kind: str, content: Any) -> Any:
         try:
-            self._connection.send((kind, content))
-            answer, content = self._connection.recv()
+            self._connection.send_bytes(encode([kind, content]))
+            answer, content = decode(self._connection.recv_bytes())
         except (EOFError, OSError) as error:
             raise PolicyLostError("the policy process died; look at free memory") from error
         if answer == "failed":
@@ -200,8 +212,9 @@ def _accept(listener: Listener, desk: queue.Queue[_Request]) -> None:
 def _read(connection: Connection, desk: queue.Queue[_Request]) -> None:
     try:
         while True:
-            desk.put(_Request(connection, *connection.recv()))
-    except (EOFError, OSError):
+            kind, content = decode(connection.recv_bytes())
+            desk.put(_Request(connection, kind, content))
+    except (EOFError, OSError, MessageError):
         desk.put(_Request(connection, "gone", None))
 
 
@@ -234,7 +247,8 @@ class Answerer:
             return
         assert not isinstance(policy, WorldPolicy)
         self._policies[request.connection] = policy
-        _answer(request, "policy", (policy.conventions, needs_of(policy)))
+        said = conventions_out(policy.conventions)
+        _answer(request, "policy", {"conventions": said, "needs": asdict(needs_of(policy))})
 
     def _predict(self, requests: list[_Request]) -> None:
         requests = [r for r in requests if r.connection in self._policies]
@@ -249,11 +263,11 @@ class Answerer:
                 _answer(request, "failed", traceback.format_exc())
             return
         for request, prediction in zip(requests, together, strict=True):
-            _answer(request, "prediction", prediction)
+            _answer(request, "prediction", prediction_out(prediction))
 
     def _together(self, requests: Sequence[_Request]) -> list[Prediction]:
         policies = [self._policies[request.connection] for request in requests]
-        observations = [request.content for request in requests]
+        observations = [observation_in(request.content) for request in requests]
         if self._batch > 1 and isinstance(self._source, BatchingSource):
             return self._source.predict_together(policies, observations, self._batch)
         return [p.predict(o) for p, o in zip(policies, observations, strict=True)]
@@ -261,4 +275,4 @@ class Answerer:
 
 def _answer(request: _Request, kind: str, content: Any) -> None:
     with suppress(OSError):  # the worker is gone; its reader says so next
-        request.connection.send((kind, content))
+        request.connection.send_bytes(encode([kind, content]))

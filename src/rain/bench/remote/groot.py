@@ -9,10 +9,11 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.bench.remote.openpi import INSTALL_HELP, LARGEST_ANSWER, load_msgpack
+from rain.bench.remote.openpi import INSTALL_HELP, LARGEST_ANSWER
 from rain.bench.remote.policy import RemoteError
 from rain.types import RainError
 
@@ -27,7 +28,7 @@ GREETING = 10.0
 
 def pack(value: Any) -> bytes:
     """A mapping with arrays as GR00T's MsgSerializer packs it."""
-    return load_msgpack().packb(value, default=_encode)
+    return msgpack.packb(value, default=_encode)
 
 
 def unpack(data: bytes) -> Any:
@@ -38,7 +39,7 @@ def unpack(data: bytes) -> Any:
             "serve with GR00T N1.5 or later"
         )
     try:
-        return load_msgpack().unpackb(data, object_hook=_decode)
+        return msgpack.unpackb(data, object_hook=_decode)
     except Exception as error:  # msgpack raises a dozen unrelated types on broken input
         raise RemoteError(f"the answer is not GR00T's msgpack ({error})") from error
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
+import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,13 +28,13 @@ PLAIN = "biuf"
 
 def pack(value: Any) -> bytes:
     """A mapping with arrays as openpi-client packs it."""
-    return load_msgpack().packb(value, default=_encode)
+    return msgpack.packb(value, default=_encode)
 
 
 def unpack(data: bytes) -> Any:
     """What ``pack`` made; RemoteError when it is something else. Nothing is unpickled."""
     try:
-        return load_msgpack().unpackb(data, object_hook=_decode)
+        return msgpack.unpackb(data, object_hook=_decode)
     except Exception as error:  # msgpack raises a dozen unrelated types on broken input
         raise RemoteError(f"the answer is not openpi's msgpack ({error})") from error
 
@@ -113,15 +114,6 @@ def _line(error: Exception) -> str:
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "it did not say why"
-
-
-def load_msgpack() -> Any:
-    """The package msgpack; RainError that names the extra when it is missing."""
-    try:
-        import msgpack
-    except ModuleNotFoundError as error:
-        raise RainError(INSTALL_HELP) from error
-    return msgpack
 
 
 def _encode(value: Any) -> Any:

@@ -1,0 +1,150 @@
+"""Observations and predictions as bytes, for pipes and sockets: msgpack, and never a pickle.
+
+An array is an extension of msgpack's with its dtype, its shape and its memory; only truth values
+and numbers are read. The words are checked where they are rebuilt, as everywhere (``rain.types``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+from rain.types import (
+    ActionChunk,
+    Conventions,
+    Observation,
+    Plan,
+    Prediction,
+    Progress,
+    RainError,
+)
+
+ARRAY = 1
+"""msgpack's code of the extension."""
+
+DTYPES = ("|b1", "|u1", "<i4", "<i8", "<f4", "<f8")
+"""What arrays may hold."""
+
+
+class MessageError(RainError):
+    """Bytes that are no message, or a message that is not what was asked for."""
+
+
+def encode(value: Any) -> bytes:
+    """Plain values, mappings with text keys, lists, arrays; MessageError for anything else."""
+    try:
+        return msgpack.packb(value, default=_array_out)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise MessageError(f"this cannot be sent: {error}") from error
+
+
+def decode(data: bytes) -> Any:
+    """What ``encode`` got (tuples as lists); MessageError where the bytes are something else.
+
+    Arrays are read-only views of ``data``.
+    """
+    try:
+        return msgpack.unpackb(data, ext_hook=_array_in)
+    except Exception as error:  # msgpack raises a dozen unrelated types on broken input
+        raise MessageError(f"not a message ({type(error).__name__}: {error})") from error
+
+
+def observation_out(observation: Observation) -> dict[str, Any]:
+    """An observation's fields, for ``encode``."""
+    return {
+        "images": dict(observation.images),
+        "regions": dict(observation.regions),
+        "state": observation.state,
+        "action_type": observation.action_type,
+        "instruction": observation.instruction,
+        "proprioception": observation.proprioception,
+    }
+
+
+def observation_in(content: Any) -> Observation:
+    """The observation with these fields; RainError where it is none."""
+    return Observation(**_named(content, Observation, optional=("instruction", "proprioception")))
+
+
+def prediction_out(prediction: Prediction) -> dict[str, Any]:
+    """A prediction's fields, for ``encode``."""
+    return {
+        "actions": prediction.action_chunk.actions,
+        "waypoints": prediction.plan.waypoints,
+        **asdict(prediction.progress),
+    }
+
+
+def prediction_in(content: Any) -> Prediction:
+    """The prediction with these fields; RainError where it is none."""
+    names = {"actions", "waypoints", "completion", "distance", "alignment"}
+    if not isinstance(content, Mapping) or set(content) != names:
+        raise MessageError(f"expected a prediction, got {_shown(content)}")
+    rest = dict(content)
+    chunk, plan = ActionChunk(rest.pop("actions")), Plan(rest.pop("waypoints"))
+    try:
+        return Prediction(chunk, plan, Progress(**rest))
+    except (TypeError, ValueError) as error:
+        raise MessageError(f"expected a prediction's progress: {error}") from error
+
+
+def conventions_out(conventions: Conventions) -> dict[str, Any]:
+    """Conventions' fields, for ``encode``."""
+    return asdict(conventions)
+
+
+def conventions_in(content: Any) -> Conventions:
+    """The conventions with these fields; RainError where they are none."""
+    return Conventions(**_named(content, Conventions))
+
+
+def _named(content: Any, kind: type, optional: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The fields of a dataclass as a message has them; MessageError for missing or other ones."""
+    known = {field.name for field in fields(kind)}
+    what = kind.__name__
+    if not isinstance(content, Mapping):
+        raise MessageError(f"expected {what}, got {_shown(content)}")
+    if strange := set(content) - known:
+        raise MessageError(f"{what}: unknown fields {', '.join(sorted(map(str, strange)))}")
+    if missing := known - set(content) - set(optional):
+        raise MessageError(f"{what}: missing fields {', '.join(sorted(missing))}")
+    for name in ("images", "regions"):
+        if name in content and not isinstance(content[name], Mapping):
+            raise MessageError(f"{what}.{name}: expected a mapping, got {_shown(content[name])}")
+    return dict(content)
+
+
+def _array_out(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{type(value).__name__} is no plain value and no array")
+    if value.dtype.str not in DTYPES:
+        raise TypeError(f"an array of {value.dtype}")
+    head = msgpack.packb((value.dtype.str, value.shape))
+    return msgpack.ExtType(ARRAY, head + value.tobytes())
+
+
+def _array_in(code: int, data: bytes) -> NDArray:
+    if code != ARRAY:
+        raise ValueError(f"unknown extension {code}")
+    head = msgpack.Unpacker()
+    head.feed(data[:128])
+    dtype, shape = head.unpack()
+    if dtype not in DTYPES or not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError(f"an array of {dtype!r} {shape!r}")
+    memory = memoryview(data)[head.tell() :]
+    if len(memory) != math.prod(shape) * np.dtype(dtype).itemsize:
+        raise ValueError(f"{len(memory)} bytes are no {dtype} {shape}")
+    return np.frombuffer(memory, dtype).reshape(shape)
+
+
+def _shown(content: Any) -> str:
+    text = repr(content) if not isinstance(content, Mapping) else f"fields {sorted(content)}"
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,161 @@
+"""Observations and predictions survive the way through bytes; nothing else comes out of them."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import pickle
+
+import msgpack
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from rain.messages import (
+    ARRAY,
+    DTYPES,
+    MessageError,
+    conventions_in,
+    conventions_out,
+    decode,
+    encode,
+    observation_in,
+    observation_out,
+    prediction_in,
+    prediction_out,
+)
+from rain.types import (
+    ActionChunk,
+    Conventions,
+    Observation,
+    Plan,
+    Prediction,
+    Progress,
+    RainError,
+)
+
+RNG = np.random.default_rng(0)
+OBSERVATION = Observation(
+    {"agentview": RNG.integers(0, 256, (6, 5, 3), dtype=np.uint8)},
+    {"agentview": RNG.random((6, 5)) < 0.5},
+    RNG.normal(size=7),
+    "grasp",
+    "pick it up",
+    RNG.normal(size=9),
+)
+PREDICTION = Prediction(
+    ActionChunk(RNG.normal(size=(16, 7))), Plan(RNG.normal(size=(8, 3))), Progress(0.1, 0.2, 1.0)
+)
+
+
+def there_and_back(value):
+    return decode(encode(value))
+
+
+@given(
+    st.sampled_from(DTYPES).flatmap(
+        lambda dtype: arrays.arrays(dtype, arrays.array_shapes(min_dims=0, min_side=0))
+    )
+)
+def test_arrays_to_the_bit(array):
+    found = there_and_back({"x": [array]})["x"][0]
+    assert found.dtype == array.dtype
+    assert found.shape == array.shape
+    assert found.tobytes() == array.tobytes()
+
+
+def test_an_observation():
+    found = observation_in(there_and_back(observation_out(OBSERVATION)))
+    for field in dataclasses.fields(Observation):
+        was, now = getattr(OBSERVATION, field.name), getattr(found, field.name)
+        if isinstance(was, dict):
+            assert was.keys() == now.keys()
+            was, now = was["agentview"], now["agentview"]
+        np.testing.assert_array_equal(was, now)
+        assert getattr(was, "dtype", None) == getattr(now, "dtype", None)
+
+
+def test_an_observation_without_what_is_optional():
+    bare = dataclasses.replace(OBSERVATION, instruction="", proprioception=None, regions={})
+    fields = observation_out(bare)
+    del fields["instruction"], fields["proprioception"]
+    found = observation_in(there_and_back(fields))
+    assert (found.instruction, found.proprioception, found.regions) == ("", None, {})
+
+
+def test_a_prediction():
+    found = prediction_in(there_and_back(prediction_out(PREDICTION)))
+    np.testing.assert_array_equal(found.action_chunk.actions, PREDICTION.action_chunk.actions)
+    np.testing.assert_array_equal(found.plan.waypoints, PREDICTION.plan.waypoints)
+    assert found.progress == PREDICTION.progress
+
+
+def test_conventions():
+    conventions = Conventions(("agentview", "wrist"), 128, "a", "b", 20.0)
+    assert conventions_in(there_and_back(conventions_out(conventions))) == conventions
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"",
+            b"\xc1",
+            encode([1, 2])[:-1],
+            encode([1]) + b"\x00",
+            pickle.dumps({"a": 1}),
+            msgpack.packb(msgpack.ExtType(5, b"")),
+            msgpack.packb(msgpack.ExtType(ARRAY, b"")),
+            msgpack.packb(msgpack.ExtType(ARRAY, msgpack.packb(("|O", (1,))) + bytes(8))),
+            msgpack.packb(msgpack.ExtType(ARRAY, msgpack.packb(("<f4", (2,))) + bytes(4))),
+            msgpack.packb(msgpack.ExtType(ARRAY, msgpack.packb(("<f4", (-1, -1))) + bytes(4))),
+            msgpack.packb(msgpack.ExtType(ARRAY, msgpack.packb(("<f4", (2**40, 0)))[:3])),
+        ],
+    )
+    def test_bytes_that_are_no_message(self, data):
+        with pytest.raises(MessageError, match="not a message"):
+            decode(data)
+
+    @given(st.binary(max_size=64))
+    def test_any_bytes_are_read_or_refused(self, data):
+        with contextlib.suppress(MessageError):
+            decode(data)
+
+    @pytest.mark.parametrize("value", [object(), np.array([object()]), np.array(["a"]), {1: 2**70}])
+    def test_what_cannot_be_sent(self, value):
+        with pytest.raises(MessageError, match="cannot be sent"):
+            encode(value)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"state": np.full(7, np.nan, np.float32)}, "NaN"),
+            ({"images": [1]}, "expected a mapping"),
+            ({"surprise": 1}, "unknown fields surprise"),
+            ({"action_type": "juggle"}, "unknown action type"),
+        ],
+    )
+    def test_a_wrong_observation(self, change, message):
+        with pytest.raises(RainError, match=message):
+            observation_in(there_and_back(observation_out(OBSERVATION) | change))
+
+    def test_missing_or_no_fields(self):
+        fields = observation_out(OBSERVATION)
+        del fields["state"]
+        with pytest.raises(MessageError, match="missing fields state"):
+            observation_in(fields)
+        for read in (observation_in, prediction_in, conventions_in):
+            with pytest.raises(MessageError, match="expected"):
+                read([1, 2, 3])
+
+    def test_a_wrong_prediction(self):
+        fields = prediction_out(PREDICTION)
+        for change, message in (
+            ({"completion": "much"}, "progress"),
+            ({"completion": 2.0}, "completion"),
+            ({"actions": np.zeros((3, 7), np.float32)}, "ActionChunk.actions"),
+        ):
+            with pytest.raises(RainError, match=message):
+                prediction_in(fields | change)
