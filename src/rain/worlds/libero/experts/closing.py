@@ -175,8 +175,7 @@ def _swing_door(hand: Hand, reach: Reach, name: str) -> Iterator[NDArray]:
         (s for s in EDGE if _edge_free(reach, part, s, top, pose_at(part.value, 0.0))), EDGE[0]
     )
     yaw = pose_at(part.value, 0.0)
-    start = _on_door(part, share, part.value)
-    start[2] = top - OVER_EDGE
+    start = _edge(world, part, share, top)
     yield from hand.over(start + [0, 0, 0.06], yaw, OPEN)
     yield from hand.straight(start, yaw, OPEN, slow=hand.style.slow, near=0.012, angle=0.15)
     headway = Headway(40, least=0.004)
@@ -202,9 +201,20 @@ def _top_of(world: LiberoWorld, part: Mechanism) -> float:
     return float((data.geom_xpos[geoms, 2] + half[:, 2, 0]).max() - world.base_position[2])
 
 
-def _edge_free(reach: Reach, part: Mechanism, share: float, top: float, yaw: float) -> bool:
+def _edge(world: LiberoWorld, part: Mechanism, share: float, top: float) -> NDArray:
+    """Where the hand's site is (3,) with the door's leaf, not its handle, amid the fingers."""
+    model, data = world.model, world.data
+    geoms = np.flatnonzero((model.geom_bodyid == body_of(world, part)) & (model.geom_group == 0))
+    leaf = geoms[np.prod(model.geom_aabb[geoms, 3:], axis=1).argmax()]
     point = _on_door(part, share, part.value)
+    way = _closing(part, part.value)
+    point += (data.geom_xpos[leaf] - world.base_position - point) @ way * way
     point[2] = top - OVER_EDGE
+    return np.asarray(point)
+
+
+def _edge_free(reach: Reach, part: Mechanism, share: float, top: float, yaw: float) -> bool:
+    point = _edge(reach.world, part, share, top)
     posture = reach.posture(point, down_at(yaw), opening=FULLY_OPEN)
     return posture is not None and posture.bodies <= {body_of(reach.world, part)}
 
