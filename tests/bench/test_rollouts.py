@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 
 import numpy as np
 import pytest
@@ -141,6 +142,14 @@ def test_grasps_are_recorded_when_they_change():
     world = FakeWorld(grasps=lambda marked: next(names))
     result = rollout(world, FakePolicy(), script(), RolloutConfig(horizon=12))
     assert [(g.step, g.object) for g in result.grasps] == [(4, "soup_1"), (7, "milk_1")]
+
+
+def test_the_digest_is_of_every_action_executed():
+    result, world, _ = run([0.0], RolloutConfig(horizon=20))
+    bits = b"".join(np.array(action, "<f8").tobytes() for action in world.actions)
+    assert result.actions_sha256 == hashlib.sha256(bits).hexdigest()
+    assert run([0.0], RolloutConfig(horizon=20))[0].actions_sha256 == result.actions_sha256
+    assert run([0.0], RolloutConfig(horizon=19))[0].actions_sha256 != result.actions_sha256
 
 
 def test_seconds_by_part():

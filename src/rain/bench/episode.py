@@ -90,7 +90,9 @@ class EpisodeResult:
         actions executed when the whole task first held.
     steps: actions executed. predictions: network calls. seconds: by part, see ``PARTS``.
     touches: what the fingers touched. done: of each subtask of the script, the actions executed
-        when the world first showed it done, or None. Both are None in records older than they are.
+        when the world first showed it done, or None. actions_sha256: of the actions executed, as
+        float64 little-endian bytes: equal where two runs did the same to the bit. The last three
+        are None in records older than they are.
     """
 
     outcome: str
@@ -106,6 +108,7 @@ class EpisodeResult:
     spoiled_step: int | None = None
     touches: tuple[Touch, ...] | None = None
     done: tuple[int | None, ...] | None = None
+    actions_sha256: str | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
 from rain.bench.drivers import Driver
 from rain.bench.episode import EpisodeResult, Grasp, PartClock, Touch
 from rain.bench.protocols import RolloutWorld
@@ -61,6 +66,7 @@ class Journal:
         self._reached = False
         self._grasps: list[Grasp] = []
         self._touches: dict[str, int] = {}
+        self._actions = hashlib.sha256()
 
     @property
     def success(self) -> bool:
@@ -69,9 +75,10 @@ class Journal:
             return self._reached and self.spoiled_step is None
         return self.success_step is not None
 
-    def note(self, reached: bool, spoiled: bool) -> None:
-        """Note one step: whether the goal holds, and whether the whole task does."""
+    def note(self, action: NDArray, reached: bool, spoiled: bool) -> None:
+        """Note one step: its action (7,), whether the goal holds, whether the whole task does."""
         self.steps += 1
+        self._actions.update(np.asarray(action, "<f8").tobytes())
         self._reached = reached
         if reached and self.success_step is None:
             self.success_step = self.steps
@@ -103,4 +110,5 @@ class Journal:
             spoiled_step=self.spoiled_step,
             touches=tuple(Touch(step, name) for name, step in self._touches.items()),
             done=tuple(self._milestones.steps),
+            actions_sha256=self._actions.hexdigest(),
         )

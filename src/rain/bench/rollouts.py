@@ -86,7 +86,7 @@ def rollout(
             world.step(action)
         with clock("judging"):
             reached = bool(goal())
-            journal.note(reached, whole is not None and bool(whole()))
+            journal.note(action, reached, whole is not None and bool(whole()))
         last = (
             journal.steps >= config.horizon
             or driver.settled(journal.steps)
