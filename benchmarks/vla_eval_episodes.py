@@ -1,6 +1,7 @@
 """Episodes an hour: RAIN's runner beside the LIBERO loop of AI2's vla-eval.
 
-Runs in vla-eval's environment (``make test-vla-eval`` makes it). Both run the same episodes, from
+Runs in vla-eval's environment (``make test-vla-eval`` makes it): ``PYTHONPATH=src
+.venv-vla-eval/bin/python benchmarks/vla_eval_episodes.py``. Both run the same episodes, from
 official init states of one suite, with the same policy: a served one that answers at once with the
 same eight actions, a small sway of the arm, so that no episode ends before its horizon. Both send
 it two images of 256 pixels and the state, over a WebSocket: vla-eval to a model server of its own,
@@ -53,6 +54,8 @@ class Options:
     """One of LIBERO's suites."""
     episodes: int = 2
     """Episodes of each of its ten tasks."""
+    horizon: int = 100
+    """Control steps of an episode; RAIN's successful ones take about as many."""
     workers: tuple[int, ...] = (1, 2)
     """Processes with a simulator each."""
     rounds: int = 1
@@ -119,6 +122,7 @@ def vla_eval_commands(options: Options, workers: int, url: str, folder: Path) ->
             {
                 "benchmark": "vla_eval.benchmarks.libero.benchmark:LIBEROBenchmark",
                 "episodes_per_task": options.episodes,
+                "max_steps": options.horizon,
                 "params": {"suite": options.suite, "send_wrist_image": True, "send_state": True},
             }
         ],
@@ -138,7 +142,7 @@ def rain_commands(options: Options, workers: int, address: str, folder: Path) ->
     return [
         [str(options.rain), "bench", "run", "--suite", options.suite, "--policy", policy]
         + ["--episodes", str(options.episodes), "--workers", str(workers)]
-        + ["--rendering", "official", "--out", str(folder)]
+        + ["--rendering", "official", "--horizon", str(options.horizon), "--out", str(folder)]
     ]
 
 
