@@ -90,6 +90,16 @@ class FakeWorld:
     def script_for(self, target: str) -> TaskScript:
         return script(target)
 
+    def pointed_at(self) -> list[str]:
+        return ["basket_1", "butter_1", "milk_1", "soup_1"]
+
+    def script_to(self, target: str, turn: int) -> TaskScript | None:
+        """Butter cannot be taken; turn picks what goes into the basket."""
+        taken = ["milk_1", "soup_1"]
+        if target == "basket_1":
+            return script(taken[turn % 2])
+        return script(target) if target in taken else None
+
     def observe(self, subtask: Subtask, *, regions: bool = True) -> Observation:
         self.looks.append((len(self.actions), subtask))
         if subtask.action_type == "grasp":

@@ -55,6 +55,41 @@ def test_another_is_judged_by_the_marked_object_alone():
         assert world.success() is (marked == "milk_1")
 
 
+class TestScene:
+    """Region following over all that a scene has."""
+
+    def test_every_target_in_turn_and_the_next_where_one_cannot_be_used(self):
+        world = FakeWorld()
+        assignments = [assign(Trial("s", 0, e, "scene"), world) for e in range(4)]
+        # basket (with the even episode's milk), butter -> milk, milk, soup
+        assert [a.marked for a in assignments] == ["milk_1", "milk_1", "milk_1", "soup_1"]
+        assert [a.init_state for a in assignments] == [0, 1, 2, 3]
+        assert world.resets == [(i, None) for i in range(4)], "asked in the episode's own start"
+
+    def test_the_place_gets_another_object_in_another_round(self):
+        # Episode 7 is the second round's last; the round shifts targets by one: the basket.
+        assert assign(Trial("s", 0, 7, "scene"), FakeWorld()).marked == "soup_1"
+
+    def test_judged_by_its_own_script(self):
+        world = FakeWorld(success_after=5)
+        assignment = assign(Trial("s", 0, 3, "scene"), world)
+        world.reset(init_state=0)
+        world.marked = "soup_1"
+        for _ in range(5):
+            world.step([0] * 7)
+        assert assignment.goal() is True
+        assert world.success() is False
+
+    def test_nothing_to_point_at(self, monkeypatch):
+        monkeypatch.setattr(FakeWorld, "script_to", lambda *_: None)
+        with pytest.raises(RainError, match="nothing here"):
+            assign(Trial("s", 0, 0, "scene"), FakeWorld())
+
+    def test_noise_differs_from_the_other_targets(self):
+        seeds = {policy_seed(Trial("s", 0, 0, t), 0) for t in ("own", "another", "scene")}
+        assert len(seeds) == 3
+
+
 def test_own_takes_init_states_in_order():
     world = FakeWorld()
     assignments = [assign(Trial("s", 0, e), world) for e in range(4)]

@@ -115,6 +115,12 @@ class TaskWorld(RolloutWorld, FilmedWorld, Protocol):
     def script_for(self, target: str) -> TaskScript:
         """The task's script with another object in place of its own."""
 
+    def pointed_at(self) -> list[str]:
+        """Every object that can be grasped and every place that one can be put in."""
+
+    def script_to(self, target: str, turn: int) -> TaskScript | None:
+        """A script that points at one of them in the scene as it is; None where there is none."""
+
     @property
     def whole_fails(self) -> bool:
         """Whether the task is a part of a longer one, and doing the whole counts as failure."""

@@ -16,7 +16,7 @@ from rain.types import RainError, Subtask, TaskScript
 
 FORMAT = 1
 
-Target = Literal["own", "another"]
+Target = Literal["own", "another", "scene"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Trial:
     """What identifies an episode of a run.
 
     target: ``own``, the task's own script and goal; ``another``, region following: the script of
-        another object of the same scene, judged by that object alone.
+        another object of the same scene, judged by that object alone; ``scene``, the same with
+        every object and every place in turn.
     """
 
     suite: str

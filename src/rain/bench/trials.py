@@ -60,6 +60,8 @@ def assign(trial: Trial, world: TaskWorld, starts: Starts = "official") -> Assig
         script, goal = world.script, world.success
         whole = world.full_success if world.whole_fails else None
         return Assignment(script, marked_object(script), init_state, seed, goal, whole)
+    if trial.target == "scene":
+        return _assign_scene(trial, world, init_states, starts, first)
     others = other_objects(world)
     if not others:
         raise RainError(
@@ -70,6 +72,24 @@ def assign(trial: Trial, world: TaskWorld, starts: Starts = "official") -> Assig
     # The task's own goal says nothing about the marked object.
     goal = partial(world.script_success, script)
     return Assignment(script, marked_object(script), init_state, seed, goal)
+
+
+def _assign_scene(
+    trial: Trial, world: TaskWorld, init_states: int, starts: Starts, first: int
+) -> Assignment:
+    """Point at the trial's object or place, or at the next that can be used in its start."""
+    targets = world.pointed_at()
+    init_state, seed = _start(trial, init_states, starts, max(len(targets), 1), first)
+    world.reset(init_state=init_state, seed=seed)
+    turn = _turn(trial, init_states, max(len(targets), 1))
+    for target in [*targets[turn:], *targets[:turn]]:
+        script = world.script_to(target, trial.episode)
+        if script is not None:
+            goal = partial(world.script_success, script)
+            return Assignment(script, marked_object(script), init_state, seed, goal)
+    raise RainError(
+        f"{trial.suite} task {trial.task} episode {trial.episode}: nothing here can be put anywhere"
+    )
 
 
 def other_objects(world: TaskWorld) -> list[str]:
@@ -132,7 +152,8 @@ def parse_tasks(text: str, known: Collection[int], suite: str) -> list[int]:
 
 def policy_seed(trial: Trial, seed: int) -> int:
     """The seed of a trial's policy: the same whichever process runs it, and in which order."""
-    words = [seed, trial.task, trial.episode, trial.target == "another"]
+    target = ("own", "another", "scene").index(trial.target)
+    words = [seed, trial.task, trial.episode, target]
     return int(np.random.SeedSequence(words).generate_state(1)[0])
 
 

@@ -26,7 +26,8 @@ class EpisodeOptions:
     them, or fresh resets of the same regions."""
     target: Target = "own"
     """own: the task. another: region following, i.e. the regions of the scene's other objects in
-    turn; success is the marked object in its place."""
+    turn; success is the marked object in its place. scene: the same with every object and every
+    place of the scene in turn."""
     workers: int = 1
     """Processes with one simulator each."""
     threads: int = 1

@@ -5,6 +5,7 @@ Keep one world per process: closing one silently corrupts another's images.
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -107,20 +108,16 @@ class LiberoWorld:
         return [name for name in self.objects() if not name.startswith("basket")]
 
     def script_for(self, target: str) -> TaskScript:
-        """The task's own script with another object in place of the one it grasps."""
-        if target not in self.graspable():
-            raise RainError(f"{target!r} is not an object here: {', '.join(self.graspable())}")
-        first = next((s for s in self.script.subtasks if s.action_type == "grasp"), None)
-        if first is None:
-            raise RainError(f"task {self.task.name} grasps nothing")
-        words = {name: name.rsplit("_", 1)[0].replace("_", " ") for name in (first.target, target)}
-        return TaskScript(
-            self.script.instruction.replace(words[first.target], words[target]),
-            tuple(
-                Subtask(s.action_type, target if s.target == first.target else s.target)
-                for s in self.script.subtasks
-            ),
-        )
+        """The task's own script with another object in place of the one it grasps first."""
+        return _pointing().script_for(self, target)
+
+    def pointed_at(self) -> list[str]:
+        """Every object that can be grasped and every place, whether or not it can be used now."""
+        return _pointing().pointed_at(self)
+
+    def script_to(self, target: str, turn: int) -> TaskScript | None:
+        """A grasp and a release that point at one of them in the scene as it is now, or None."""
+        return _pointing().script_to(self, target, turn)
 
     # --- reset and step -----------------------------------------------------------------------
 
@@ -388,3 +385,10 @@ class LiberoWorld:
         if self._init_states is None:
             self._init_states = self.task.load_init_states()
         return self._init_states
+
+
+def _pointing() -> ModuleType:
+    """The module of scripts that point; it imports the experts, who import this module."""
+    from rain.worlds.libero import pointing
+
+    return pointing
