@@ -34,7 +34,7 @@ TORCH := $(shell grep '^torch==' $(CONSTRAINTS))
 # MuJoCo's two off-screen renderers: EGL (preferred) and OSMesa.
 GL_PACKAGES := libegl1 libgl1 libosmesa6
 
-.PHONY: help setup system demo test test-lerobot test-vla-eval lint format doctor clean
+.PHONY: help setup system demo tables test test-lerobot test-vla-eval lint format doctor clean
 
 help:
 	@echo "make setup   create .venv and install RAIN with the simulator and the tools"
@@ -42,6 +42,7 @@ help:
 	@echo "make test    set up, then run the tests"
 	@echo "make test-lerobot   the real lerobot reads our datasets and trains RAIN, in .venv-lerobot"
 	@echo "make test-vla-eval  LIBERO-EX in the real vla-eval, in .venv-vla-eval"
+	@echo "make tables  LIBERO, LIBERO-EX, region following: OPEN=checkpoint PROTOCOL=checkpoint"
 	@echo "make lint    set up, then ruff (rules and format) and mypy"
 	@echo "make format  let ruff mend what it can"
 	@echo "make doctor  set up, then say what works on this machine"
@@ -79,6 +80,11 @@ $(READY): pyproject.toml $(CONSTRAINTS) | system
 
 demo: $(READY) | system
 	$(BIN)/rain demo $(DEMO_ARGS)
+
+# OPEN and PROTOCOL: a checkpoint of each track. Hours; goes on where it was stopped.
+OPEN ?= rain-nano
+tables: $(READY) | system
+	$(BIN)/rain bench tables --open $(OPEN) $(if $(PROTOCOL),--protocol $(PROTOCOL)) --page docs/results.md $(TABLES_ARGS)
 
 test: $(READY) | system
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
