@@ -90,6 +90,9 @@ class FakeWorld:
     def script_for(self, target: str) -> TaskScript:
         return script(target)
 
+    def joint_margin(self) -> float:
+        return 1.0
+
     def pointed_at(self) -> list[str]:
         return ["basket_1", "butter_1", "milk_1", "soup_1"]
 

@@ -128,6 +128,22 @@ def test_the_tables_hold_the_scores(runs, tmp_path):
     assert tasks[-1][3].startswith("100.0")
 
 
+def test_failures_are_sorted_by_kind(runs, tmp_path):
+    runs[0].records[-1] = dataclasses.replace(
+        runs[0].records[-1],
+        result=dataclasses.replace(runs[0].records[-1].result, outcome="spoiled"),
+    )
+    reader = read(page(runs, "t", tmp_path))
+    found = next(table for table in reader.tables if "whole task done" in table[0])
+    total = {row[0]: [int(cell) for cell in row[2:]] for row in found if row[1] == "all"}
+    assert total["<script>x</script>"][0] == 1
+    assert {name: sum(counts) for name, counts in total.items()} == {
+        "<script>x</script>": 3,
+        "other": 11,
+    }
+    assert "dd" in reader.tags, "each kind is explained"
+
+
 def test_comparison_is_paired_with_the_first(runs, tmp_path):
     (table,) = [t for t in read(page(runs, "t", tmp_path)).tables if t[0][-1] == "all"]
     assert table[1][0] == "other"

@@ -189,3 +189,18 @@ def test_proprioception_is_what_liberos_own_observations_say(libero_world: Liber
     angle = quat2axisangle(said["robot0_eef_quat"])
     expected = np.r_[said["robot0_eef_pos"], angle, said["robot0_gripper_qpos"]]
     np.testing.assert_allclose(libero_world.proprioception(), expected, atol=1e-6)
+
+
+def test_margin_of_the_joint_that_is_nearest_to_a_limit(scene) -> None:
+    world = scene("libero_object", 0)
+    world.reset(init_state=0)
+    for name in [f"robot0_joint{i}" for i in range(1, 8)]:
+        joint = world.model.joint(name)
+        low, high = joint.range
+        start = world.joint_value(name)
+        assert world.joint_margin() <= min(start - low, high - start)
+        world.set_joint(name, high - 0.001)
+        assert world.joint_margin() == pytest.approx(0.001)
+        world.set_joint(name, low - 0.001)
+        assert world.joint_margin() == pytest.approx(-0.001)
+        world.set_joint(name, start)

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rain.bench.episode import RolloutConfig
+from rain.bench.failures import count_failures
 from rain.bench.policy_process import PolicyProcess
 from rain.bench.protocols import PolicySource, TaskFacts, WorldSource
 from rain.bench.records import EpisodeRecord, RecordFile, Target, Trial, latest
@@ -153,6 +154,9 @@ def _report(
     suites = ", ".join(campaign.suites)
     title = f"{campaign.policies.name} on {suites}, target {campaign.target}"
     console.print(table(scored, campaign.facts, title, campaign.target))
+    if failures := count_failures(scored):
+        told = ", ".join(f"{kind} {count}" for kind, count in failures.items())
+        console.print(f"failures: {told}", markup=False)
     conventions = next((r.conventions for r in reversed(scored) if r.conventions), None)
     if conventions is not None:
         console.print(_said(conventions), markup=False, highlight=False)

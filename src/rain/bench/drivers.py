@@ -59,10 +59,14 @@ class SubtaskCursor:
 
 
 class Driver(Protocol):
-    """Chooses actions. index: of the current subtask, the last one's when finished."""
+    """Chooses actions. index: of the current subtask, the last one's when finished.
+
+    blind_looks: looks in which no view showed the target's region; 0 where none is asked for.
+    """
 
     transitions: list[Transition]
     predictions: int
+    blind_looks: int
     latest: Prediction | None
 
     @property
@@ -104,6 +108,7 @@ class LookingDriver:
     ) -> None:
         self.transitions: list[Transition] = []
         self.predictions = 0
+        self.blind_looks = 0
         self.latest: Prediction | None = None
         self._cursor = SubtaskCursor(script, config.threshold, config.consecutive)
         self._finished_at: int | None = None
@@ -180,6 +185,8 @@ class LookingDriver:
         with self._clock("network"):
             self.latest = self._policy.predict(observation)
         self.predictions += 1
+        if self._needs.regions:
+            self.blind_looks += not any(region.any() for region in observation.regions.values())
         return self.latest
 
 
@@ -197,6 +204,7 @@ class WorldDriver:
 
     latest: Prediction | None = None
     predictions = 0
+    blind_looks = 0
 
     def __init__(
         self,

@@ -91,7 +91,9 @@ class EpisodeResult:
     steps: actions executed. predictions: network calls. seconds: by part, see ``PARTS``.
     touches: what the fingers touched. done: of each subtask of the script, the actions executed
         when the world first showed it done, or None. actions_sha256: of the actions executed, as
-        float64 little-endian bytes: equal where two runs did the same to the bit. The last three
+        float64 little-endian bytes: equal where two runs did the same to the bit. held_until:
+        actions executed when an object was last held. limit_steps: steps after which a joint was
+        at its limit. blind_looks: looks in which no view showed the target's region. The last six
         are None in records older than they are.
     """
 
@@ -109,6 +111,9 @@ class EpisodeResult:
     touches: tuple[Touch, ...] | None = None
     done: tuple[int | None, ...] | None = None
     actions_sha256: str | None = None
+    held_until: int | None = None
+    limit_steps: int | None = None
+    blind_looks: int | None = None
 
 
 @dataclass(frozen=True)

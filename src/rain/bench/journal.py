@@ -12,6 +12,9 @@ from rain.bench.episode import EpisodeResult, Grasp, PartClock, Touch
 from rain.bench.protocols import RolloutWorld
 from rain.types import TaskScript
 
+AT_LIMIT = 0.02
+"""rad from its limit within which a joint counts as at it."""
+
 
 class Milestones:
     """Notes when each subtask was first done, as the world shows it, whatever the policy thinks.
@@ -67,6 +70,8 @@ class Journal:
         self._grasps: list[Grasp] = []
         self._touches: dict[str, int] = {}
         self._actions = hashlib.sha256()
+        self._held_until: int | None = None
+        self._limit_steps = 0
 
     @property
     def success(self) -> bool:
@@ -87,6 +92,9 @@ class Journal:
         held = self._world.held_object()
         if held is not None and (not self._grasps or self._grasps[-1].object != held):
             self._grasps.append(Grasp(self.steps, held))
+        if held is not None:
+            self._held_until = self.steps
+        self._limit_steps += self._world.joint_margin() < AT_LIMIT
         for name in self._world.touched_objects():
             self._touches.setdefault(name, self.steps)
         self._milestones.note(self.steps, held)
@@ -111,4 +119,7 @@ class Journal:
             touches=tuple(Touch(step, name) for name, step in self._touches.items()),
             done=tuple(self._milestones.steps),
             actions_sha256=self._actions.hexdigest(),
+            held_until=self._held_until,
+            limit_steps=self._limit_steps,
+            blind_looks=driver.blind_looks,
         )

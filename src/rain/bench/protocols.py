@@ -32,6 +32,9 @@ class RolloutWorld(ObservedWorld, Protocol):
     def touched_objects(self) -> list[str]:
         """Name the objects that any finger touches."""
 
+    def joint_margin(self) -> float:
+        """How far the arm's joint that is nearest to a limit of its own is from it, rad."""
+
     def script_success(self, script: TaskScript) -> bool:
         """Say whether the goal that ``script`` implies holds now."""
 

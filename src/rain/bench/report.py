@@ -37,6 +37,14 @@ class RunResults:
         """Scores by suite, category or type."""
         return score_groups(self.records, self.facts, by)
 
+    def records_by_type(self) -> dict[str, list[EpisodeRecord]]:
+        """The records by the type of their tasks."""
+        found: dict[str, list[EpisodeRecord]] = {}
+        for record in self.records:
+            kind = self.facts[record.trial.suite, record.trial.task].type
+            found.setdefault(kind, []).append(record)
+        return found
+
     def outcomes(self, keys: Iterable[TaskKey]) -> dict[tuple[str, int, int], bool]:
         """(suite, task, episode) → success of these tasks; crashed episodes are not in it."""
         wanted = set(keys)

@@ -10,7 +10,9 @@ from typing import Any
 from urllib.parse import quote
 
 from rain.bench.comparison import Difference
+from rain.bench.failures import KINDS, count_failures, failure_of
 from rain.bench.protocols import TaskFacts
+from rain.bench.records import EpisodeRecord
 from rain.bench.report import RunResults, all_facts, difference, differing_settings, total
 from rain.bench.scoring import Score, TaskKey, average, score
 
@@ -56,6 +58,7 @@ def page(runs: Sequence[RunResults], title: str, folder: Path) -> str:
         *_comparisons(runs, facts),
         _measures(runs),
         *(_task_table(runs, facts, suite, category) for suite, category in _splits(facts)),
+        *_failures(runs),
         *_crashes(runs),
         *_videos(runs, folder),
         f"<p class=faint>{_NOTES}</p>",
@@ -289,21 +292,45 @@ def _crashes(runs: Sequence[RunResults]) -> list[str]:
     return ["<h2>Crashed episodes</h2>" + _table("", head, rows, text_columns=5)]
 
 
+def _failures(runs: Sequence[RunResults]) -> list[str]:
+    """How many failures are of each kind, by run and type of task; nothing without a failure."""
+    counts = {
+        (run.name, name): count_failures(records)
+        for run in runs
+        for name, records in {**run.records_by_type(), "all": run.records}.items()
+    }
+    kinds = [kind for kind in KINDS if any(kind in found for found in counts.values())]
+    if not kinds:
+        return []
+    rows = [
+        _row(
+            [name, type_.replace("_", " ")],
+            [f"<td>{found.get(kind, 0)}</td>" for kind in kinds],
+            "sum" if type_ == "all" else "",
+        )
+        for (name, type_), found in counts.items()
+    ]
+    terms = "".join(f"<dt>{escape(k)}</dt><dd>{escape(KINDS[k])}</dd>" for k in kinds)
+    table = _table("", ["run", "type", *kinds], rows, text_columns=2)
+    return [f"<h2>Failures</h2>{table}<dl class=faint>{terms}</dl>"]
+
+
 def _videos(runs: Sequence[RunResults], folder: Path) -> list[str]:
-    figures = [
-        _figure(run, record.video, record.trial.task, record.trial.episode, record.outcome, folder)
+    """Every film, those of one kind of failure beside each other."""
+    films = [
+        (failure_of(record) or record.outcome, run, record)
         for run in runs
         for record in run.records
         if record.video and (run.folder / record.video).is_file()
     ]
+    films.sort(key=lambda film: film[0])
+    figures = [_figure(kind, run, record, folder) for kind, run, record in films]
     return ["<h2>Videos</h2>", "<div class=videos>", *figures, "</div>"] if figures else []
 
 
-def _figure(
-    run: RunResults, video: str, task: int, episode: int, outcome: str, folder: Path
-) -> str:
-    path = os.path.relpath((run.folder / video).resolve(), folder.resolve())
-    words = f"{run.name}, task {task}, episode {episode}: {outcome}"
+def _figure(kind: str, run: RunResults, record: EpisodeRecord, folder: Path) -> str:
+    path = os.path.relpath((run.folder / str(record.video)).resolve(), folder.resolve())
+    words = f"{run.name}, task {record.trial.task}, episode {record.trial.episode}: {kind}"
     return (
         f'<figure><video controls preload="none" src="{escape(quote(path))}"></video>'
         f"<figcaption>{escape(words)}</figcaption></figure>"

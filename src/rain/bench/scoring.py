@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rain.bench.episode import PARTS, EpisodeResult
+from rain.bench.failures import count_failures
 from rain.bench.protocols import TaskFacts
 from rain.bench.records import EpisodeRecord
 
@@ -183,6 +184,7 @@ def summary(
         "format": 2,
         **about,
         "total": score(records).as_json(),
+        "failures": count_failures(records),
         "average": average(part["rate"] for part in over.values()),
         **groups,
         "tasks": tasks,

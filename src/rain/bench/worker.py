@@ -29,7 +29,7 @@ from rain.drawing import VideoWriter
 from rain.types import Conventions, RainError
 from rain.worlds.processes import end_with
 
-Film = Literal["none", "first", "all"]
+Film = Literal["none", "first", "all", "failures"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Setup:
     settings: what results depend on beside the trial, copied into every record; task_settings: what
         they depend on in the one or other task. horizons: of tasks that have their own.
     folder: videos go to ``folder/videos``; film: which episodes are filmed, ``first`` is episode 0
-        of each task.
+        of each task; of ``failures`` all are, and the films of successes are thrown away.
     """
 
     make_policy: Callable[[int], AnyPolicy]
@@ -70,7 +70,7 @@ class Setup:
 
     def films(self, trial: Trial) -> bool:
         """Whether this trial is filmed."""
-        return self.film == "all" or (self.film == "first" and trial.episode == 0)
+        return self.film in ("all", "failures") or (self.film == "first" and trial.episode == 0)
 
 
 Message = tuple[str, Any]
@@ -146,9 +146,13 @@ def _play(
     name = (
         f"videos/{trial.suite}_{trial.target}_task{trial.task:02d}_episode{trial.episode:03d}.mp4"
     )
-    writer = VideoWriter(setup.folder / name, EpisodeFilm.fps(world.conventions.rate_hz))
-    with writer:
-        return play(watch=EpisodeFilm(world, script, writer)), name
+    film = setup.folder / name
+    with VideoWriter(film, EpisodeFilm.fps(world.conventions.rate_hz)) as writer:
+        result = play(watch=EpisodeFilm(world, script, writer))
+    if setup.film == "failures" and result.success:
+        film.unlink()
+        return result, None
+    return result, name
 
 
 def serve(connection: Connection, trials: Sequence[Trial], setup: Setup) -> None:

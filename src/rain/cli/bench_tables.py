@@ -14,8 +14,8 @@ from typing import Any
 from rich.console import Console
 
 from rain.bench.campaign import Campaign, run_campaign
-from rain.bench.sources import CheckpointPolicies, LiberoWorlds
 from rain.bench.scoring import write_summary
+from rain.bench.sources import CheckpointPolicies, LiberoWorlds
 from rain.bench.tables import PARTS, Part, page, put_into, run_tables
 from rain.types import RainError
 

@@ -36,7 +36,7 @@ class EpisodeOptions:
     """Folder of episodes.jsonl, summary.json and videos; by default a folder of this command's in
     runs, named after policy and suite."""
     video: Film = "none"
-    """Film no episode, the first of each task, or all."""
+    """Film no episode, the first of each task, all, or keep the films of failures."""
     rendering: Rendering = "fast"
     """fast: without reflections; official: as LIBERO renders."""
     seed: int = 0

@@ -353,6 +353,13 @@ class LiberoWorld:
         """Evaluate one of LIBERO's predicates now."""
         return bool(self.env._eval_predicate(list(predicate)))
 
+    def joint_margin(self) -> float:
+        """How far the arm's joint that is nearest to a limit of its own is from it, rad."""
+        robot = self.env.robots[0]
+        angles = self.data.qpos[robot._ref_joint_pos_indexes]
+        limits = self.model.jnt_range[robot._ref_joint_indexes]
+        return float(np.minimum(angles - limits[:, 0], limits[:, 1] - angles).min())
+
     def held_object(self) -> str | None:
         """The object that both fingers touch and that is lifted off its rest."""
         for name in self.touched_by_both_fingers():
