@@ -204,3 +204,35 @@ def test_margin_of_the_joint_that_is_nearest_to_a_limit(scene) -> None:
         world.set_joint(name, low - 0.001)
         assert world.joint_margin() == pytest.approx(-0.001)
         world.set_joint(name, start)
+
+
+def test_what_is_out_of_view_is_not_drawn_and_not_missed(
+    libero_world: LiberoWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rain.worlds.libero import rendering
+
+    views = ("agentview", "wrist")
+    hidden = {view: [] for view in views}
+    libero_world.reset(init_state=0)
+    for action in np.random.default_rng(0).uniform(-1, 1, (4, 7)):
+        for _ in range(8):
+            libero_world.step(action)
+        for view in views:
+            seen = libero_world.render(view, 96), libero_world.regions([SOUP.target], view)
+            with monkeypatch.context() as patch:
+                patch.setattr(
+                    rendering,
+                    "out_of_view",
+                    lambda model, data, camera: np.zeros(model.ngeom, bool),
+                )
+                everything = (
+                    libero_world.render(view, 96),
+                    libero_world.regions([SOUP.target], view),
+                )
+            for one, other in zip(seen, everything, strict=True):
+                np.testing.assert_array_equal(one, other)
+            camera = libero_world.model.camera({"wrist": "robot0_eye_in_hand"}.get(view, view)).id
+            out = rendering.out_of_view(libero_world.model, libero_world.data, camera)
+            hidden[view].append(out.mean())
+    assert max(hidden["wrist"]) > 0.3
+    assert max(hidden["agentview"]) < min(hidden["wrist"])

@@ -8,6 +8,8 @@ be switched off (a software renderer spends half its time on it).
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +43,9 @@ class RenderingMode:
     multisamples: int
 
 
+NO_GROUP = 5
+"""MuJoCo's last group of geoms, which neither LIBERO nor the arms use."""
+
 RENDERING_MODES = {
     "official": RenderingMode(reflections=True, multisamples=4),
     "fast": RenderingMode(reflections=False, multisamples=0),
@@ -58,6 +63,17 @@ def choose_gl_backend() -> None:
         raise RainError(f"MUJOCO_GL is {chosen!r}; set it to egl or osmesa, or leave it unset")
     if "MUJOCO_GL" not in os.environ and not os.environ.get("DISPLAY"):
         os.environ["MUJOCO_GL"] = "egl"
+
+
+def out_of_view(model: mujoco.MjModel, data: mujoco.MjData, camera: int) -> NDArray[np.bool_]:
+    """Which geoms (ngeom,) lie, with their bounding spheres, outside a square image's pyramid."""
+    centres = (data.geom_xpos - data.cam_xpos[camera]) @ data.cam_xmat[camera].reshape(3, 3)
+    radius = model.geom_rbound
+    half = np.deg2rad(model.cam_fovy[camera]) / 2
+    # A camera looks along its own -z. Of a sphere's distance to a side plane its radius is off.
+    ahead, aside = -centres[:, 2], np.abs(centres[:, :2]).max(axis=1)
+    outside = aside * np.cos(half) - ahead * np.sin(half) > radius
+    return (outside | (ahead < -radius)) & (radius > 0)  # a plane has no radius: it is endless
 
 
 class Renderer:
@@ -95,6 +111,7 @@ class Renderer:
         self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = self._mode.reflections
         self._options = mujoco.MjvOption()
         self._options.geomgroup[0] = 0  # collision shapes
+        self._options.geomgroup[NO_GROUP] = 0
         self._options.sitegroup[:] = 0  # invisible gripper sites hide targets in id maps
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
@@ -108,10 +125,11 @@ class Renderer:
             self._open()
         self._gl.make_current()
         self._camera.fixedcamid = camera
-        mujoco.mjv_updateScene(
-            self._model, data, self._options, None, self._camera,
-            mujoco.mjtCatBit.mjCAT_ALL.value, self._scene,
-        )  # fmt: skip
+        with self._left_out(out_of_view(self._model, data, camera)):
+            mujoco.mjv_updateScene(
+                self._model, data, self._options, None, self._camera,
+                mujoco.mjtCatBit.mjCAT_ALL.value, self._scene,
+            )  # fmt: skip
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = ids
         self._scene.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = ids
         view = mujoco.MjrRect(0, 0, size, size)
@@ -119,6 +137,22 @@ class Renderer:
         mujoco.mjr_render(view, self._scene, self._context)
         mujoco.mjr_readPixels(pixels, None, view, self._context)
         return pixels[::-1]  # OpenGL counts rows from the bottom
+
+    @contextmanager
+    def _left_out(self, hidden: NDArray[np.bool_]) -> Iterator[None]:
+        """Keep geoms out of the scene that is made meanwhile, unless it may show their traces.
+
+        MuJoCo sends every geom to the renderer, and a software renderer transforms all of its
+        triangles before it finds that none is in view: in the wrist's view that is half of them.
+        """
+        if self._mode.reflections or self._model.light_castshadow.any():
+            hidden = np.zeros_like(hidden)
+        groups = self._model.geom_group[hidden]
+        self._model.geom_group[hidden] = NO_GROUP
+        try:
+            yield
+        finally:
+            self._model.geom_group[hidden] = groups
 
     def rgb(self, data: mujoco.MjData, camera: int, size: int) -> NDArray[np.uint8]:
         """Draw camera number ``camera``: upright uint8 (size, size, 3)."""
