@@ -21,10 +21,12 @@ from rain.messages import (
     conventions_out,
     decode,
     encode,
+    from_frames,
     observation_in,
     observation_out,
     prediction_in,
     prediction_out,
+    to_frames,
 )
 from rain.types import (
     ActionChunk,
@@ -64,6 +66,28 @@ def test_arrays_to_the_bit(array):
     assert found.dtype == array.dtype
     assert found.shape == array.shape
     assert found.tobytes() == array.tobytes()
+
+
+@given(
+    st.lists(
+        st.sampled_from(DTYPES).flatmap(
+            lambda dtype: arrays.arrays(dtype, arrays.array_shapes(min_dims=0, min_side=0))
+        ),
+        max_size=4,
+    )
+)
+def test_arrays_in_frames_of_their_own(given_arrays):
+    frames = to_frames({"x": given_arrays})
+    assert len(frames) == 1 + len(given_arrays)
+    assert [len(frame) for frame in frames[1:]] == [a.nbytes for a in given_arrays]
+    for found, was in zip(from_frames(frames)["x"], given_arrays, strict=True):
+        assert (found.dtype, found.shape) == (was.dtype, was.shape)
+        assert found.tobytes() == was.tobytes()
+
+
+def test_arrays_that_are_no_piece_of_memory_are_copied():
+    image = OBSERVATION.images["agentview"][::-1, :, ::-1]
+    np.testing.assert_array_equal(from_frames(to_frames(image)), image)
 
 
 def test_an_observation():
@@ -117,6 +141,26 @@ class TestBadInput:
     def test_bytes_that_are_no_message(self, data):
         with pytest.raises(MessageError, match="not a message"):
             decode(data)
+
+    @pytest.mark.parametrize(
+        "frames",
+        [
+            [],
+            [b""],
+            to_frames(OBSERVATION.state)[:1],
+            [*to_frames(OBSERVATION.state), b"more"],
+            [to_frames(OBSERVATION.state)[0], b"short"],
+            [encode(OBSERVATION.state)],
+        ],
+    )
+    def test_frames_that_are_no_message(self, frames):
+        with pytest.raises(MessageError, match="not a message"):
+            from_frames(frames)
+
+    @given(st.lists(st.binary(max_size=64), max_size=4))
+    def test_any_frames_are_read_or_refused(self, frames):
+        with contextlib.suppress(MessageError):
+            from_frames(frames)
 
     @given(st.binary(max_size=64))
     def test_any_bytes_are_read_or_refused(self, data):

@@ -1,13 +1,15 @@
 """Observations and predictions as bytes, for pipes and sockets: msgpack, and never a pickle.
 
-An array is an extension of msgpack's with its dtype, its shape and its memory; only truth values
-and numbers are read. The words are checked where they are rebuilt, as everywhere (``rain.types``).
+An array is an extension of msgpack's with its dtype, its shape and its memory (``encode``), or with
+the number of a frame of its own that holds the memory (``to_frames``), which a socket sends without
+another copy. Only truth values and numbers are read. The words are checked where they are rebuilt,
+as everywhere (``rain.types``).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -25,8 +27,9 @@ from rain.types import (
     RainError,
 )
 
-ARRAY = 1
-"""msgpack's code of the extension."""
+ARRAY, FRAME = 1, 2
+"""msgpack's codes of the extensions: an array with its memory, and one whose memory is a frame."""
+
 
 DTYPES = ("|b1", "|u1", "<i4", "<i8", "<f4", "<f8")
 """What arrays may hold."""
@@ -38,10 +41,7 @@ class MessageError(RainError):
 
 def encode(value: Any) -> bytes:
     """Plain values, mappings with text keys, lists, arrays; MessageError for anything else."""
-    try:
-        return msgpack.packb(value, default=_array_out)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise MessageError(f"this cannot be sent: {error}") from error
+    return _packed(value, lambda a: msgpack.ExtType(ARRAY, _head(a) + a.tobytes()))
 
 
 def decode(data: bytes) -> Any:
@@ -49,10 +49,38 @@ def decode(data: bytes) -> Any:
 
     Arrays are read-only views of ``data``.
     """
-    try:
-        return msgpack.unpackb(data, ext_hook=_array_in)
-    except Exception as error:  # msgpack raises a dozen unrelated types on broken input
-        raise MessageError(f"not a message ({type(error).__name__}: {error})") from error
+    return _unpacked(data, _array, ARRAY)
+
+
+def to_frames(value: Any) -> list[bytes | memoryview]:
+    """As ``encode``, with every array's memory in a frame of its own after the first."""
+    frames: list[bytes | memoryview] = []
+
+    def put(array: NDArray) -> msgpack.ExtType:
+        frames.append(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+        return msgpack.ExtType(FRAME, _head(array))
+
+    return [_packed(value, put), *frames]
+
+
+def from_frames(frames: Sequence[bytes | memoryview]) -> Any:
+    """What ``to_frames`` got; MessageError where the frames are something else.
+
+    Arrays take the frames in their order, and every frame must be taken.
+    """
+    if not frames:
+        raise MessageError("not a message (no frame)")
+    rest = iter(frames[1:])
+
+    def take(head: tuple, inline: memoryview) -> NDArray:
+        if len(inline):
+            raise ValueError("an array of two places")
+        return _array(head, memoryview(next(rest)))
+
+    value = _unpacked(bytes(frames[0]), take, FRAME)
+    if next(rest, None) is not None:
+        raise MessageError("not a message (more frames than arrays)")
+    return value
 
 
 def observation_out(observation: Observation) -> dict[str, Any]:
@@ -120,29 +148,48 @@ def _named(content: Any, kind: type, optional: tuple[str, ...] = ()) -> dict[str
     return dict(content)
 
 
-def _array_out(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    if not isinstance(value, np.ndarray):
-        raise TypeError(f"{type(value).__name__} is no plain value and no array")
-    if value.dtype.str not in DTYPES:
-        raise TypeError(f"an array of {value.dtype}")
-    head = msgpack.packb((value.dtype.str, value.shape))
-    return msgpack.ExtType(ARRAY, head + value.tobytes())
+def _packed(value: Any, put: Callable[[NDArray], msgpack.ExtType]) -> bytes:
+    def out(value: Any) -> Any:
+        if isinstance(value, np.generic):
+            return value.item()
+        if not isinstance(value, np.ndarray):
+            raise TypeError(f"{type(value).__name__} is no plain value and no array")
+        if value.dtype.str not in DTYPES:
+            raise TypeError(f"an array of {value.dtype}")
+        return put(value)
+
+    try:
+        return msgpack.packb(value, default=out)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise MessageError(f"this cannot be sent: {error}") from error
 
 
-def _array_in(code: int, data: bytes) -> NDArray:
-    if code != ARRAY:
-        raise ValueError(f"unknown extension {code}")
-    head = msgpack.Unpacker()
-    head.feed(data[:128])
-    dtype, shape = head.unpack()
+def _unpacked(data: bytes, take: Callable[[tuple, memoryview], NDArray], code: int) -> Any:
+    def ext(found: int, inner: bytes) -> NDArray:
+        if found != code:
+            raise ValueError(f"unknown extension {found}")
+        head = msgpack.Unpacker()
+        head.feed(inner[:128])
+        return take(head.unpack(), memoryview(inner)[head.tell() :])
+
+    try:
+        return msgpack.unpackb(data, ext_hook=ext)
+    except Exception as error:  # msgpack raises a dozen unrelated types on broken input
+        raise MessageError(f"not a message ({type(error).__name__}: {error})") from error
+
+
+def _head(array: NDArray) -> bytes:
+    return msgpack.packb((array.dtype.str, array.shape))
+
+
+def _array(head: Any, memory: memoryview) -> NDArray:
+    """An array from its dtype and shape and its memory, as a read-only view."""
+    dtype, shape = head
     if dtype not in DTYPES or not all(type(n) is int and n >= 0 for n in shape):
         raise ValueError(f"an array of {dtype!r} {shape!r}")
-    memory = memoryview(data)[head.tell() :]
     if len(memory) != math.prod(shape) * np.dtype(dtype).itemsize:
         raise ValueError(f"{len(memory)} bytes are no {dtype} {shape}")
-    return np.frombuffer(memory, dtype).reshape(shape)
+    return np.frombuffer(memory.toreadonly(), dtype).reshape(shape)
 
 
 def _shown(content: Any) -> str:
