@@ -133,7 +133,7 @@ def test_script_success_is_about_the_script_not_the_task(libero_world: LiberoWor
 
 def test_fast_and_official_rendering_differ_only_in_detail(libero_world: LiberoWorld) -> None:
     """Close to the same picture: no shift, no flip, no other light."""
-    from rain.worlds.libero.rendering import Renderer
+    from rain.worlds.rendering import Renderer
 
     libero_world.reset(init_state=0)
     fast = libero_world.render("agentview", 128).astype(int)
