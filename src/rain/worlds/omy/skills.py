@@ -58,13 +58,13 @@ class Skills:
             raise StuckError(f"{name} does not fit between the fingers")
         rest = self.world.object_pose(name)[0][2]
         for _ in range(GRASP_TRIES):
-            yield from self._take(name, thing)
+            yield from self._take(name, thing, rest)
             if self._is_lifted(name, rest):
                 return
             yield from self._let_go()
         raise StuckError(f"{name} slipped {GRASP_TRIES} times")
 
-    def _take(self, name: str, thing: Thing) -> Actions:
+    def _take(self, name: str, thing: Thing, rest: float) -> Actions:
         yaw, opened = self._choose_yaw(name, thing)
         goal = self._grasp_point(name, thing, yaw)
         yield from self._move(goal + [0, 0, self.style.hover], yaw, opened, NEAR)
@@ -75,7 +75,11 @@ class Skills:
             still = abs(self.world.velocity()[6]) < 0.05
             if self.hand.gripper == closed and still:
                 break
-        yield from self._move(goal + [0, 0, self.style.lift], yaw, closed, NEAR, slow=True)
+        above = goal + [0, 0, self.style.lift]
+        for action in self._move(above, yaw, closed, NEAR, slow=True):
+            yield action
+            if self._is_lifted(name, rest):
+                return  # the way goes on from here without a stop
 
     def _is_lifted(self, name: str, rest: float) -> bool:
         held = name in self.world.touched_by_both_fingers()

@@ -224,6 +224,15 @@ class OmyWorld:
         self.data.qacc_warmstart[:] = 0
         self._mujoco.mj_forward(self.model, self.data)
 
+    def fixture_poses(self) -> NDArray[np.float64]:
+        """Poses of what stands still beside the state, (0, 7): there is nothing."""
+        return np.zeros((0, 7))
+
+    def set_fixture_poses(self, poses: NDArray) -> None:
+        """Write back what ``fixture_poses`` gave; RainError where it is another scene's."""
+        if np.shape(poses) != (0, 7):
+            raise RainError(f"{self.task.name} has no fixtures, got poses {np.shape(poses)}")
+
     # --- what it shows ------------------------------------------------------------------------
 
     def observe(self, subtask: Subtask, *, regions: bool = True) -> Observation:
