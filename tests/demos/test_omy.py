@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-from rain.worlds.rendering import choose_gl_backend
-
-choose_gl_backend()  # before mujoco is imported for the first time
-pytest.importorskip("mujoco", reason="the simulator is not installed")
 
 from rain.demos import collect as collecting
 from rain.demos.annotate import signed_gripper
@@ -23,6 +19,9 @@ from rain.types import RainError
 from rain.worlds.omy import OmyWorld
 from rain.worlds.omy.kinematics import forward
 
+# Not importorskip: the world chooses a GL back end before mujoco is imported for the first time.
+pytestmark = pytest.mark.skipif(not find_spec("mujoco"), reason="the simulator is not installed")
+
 
 @pytest.fixture(scope="module")
 def world():
@@ -33,7 +32,8 @@ def world():
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory):
-    config = CollectConfig(suite="omy", tasks=(0,), demos=1, out=tmp_path_factory.mktemp("demos"))
+    out = tmp_path_factory.mktemp("demos")
+    config = CollectConfig(suite="omy", track="protocol", tasks=(0,), demos=1, out=out)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             collecting, "stream_jobs",

@@ -19,7 +19,7 @@ from rain.worlds.libero.experts.demonstrate import (
 from rain.worlds.omy.hand import StuckError, Style
 from rain.worlds.omy.layouts import sample_layout
 from rain.worlds.omy.skills import Skills
-from rain.worlds.omy.tasks import put_on
+from rain.worlds.omy.tasks import one_after_another, put_on
 from rain.worlds.omy.world import OmyWorld
 
 SETTLE = 10
@@ -27,6 +27,8 @@ SETTLE = 10
 PUSH_SPEED = (0.004, 0.010)
 """m a step, of a push."""
 PUSH_STEPS = (3, 8)
+LONGER = 0.5
+"""Share of scripts of the open track that put two things away, where a scene has two places."""
 CLEAR = 0.10
 """m; a hand that is lower is not pushed, or it would hit what it is about to grasp."""
 
@@ -62,11 +64,19 @@ def demonstrate(world: OmyWorld, track: str, seed: int, config: ExpertConfig) ->
 
 
 def propose(world: OmyWorld, rng: np.random.Generator) -> TaskScript:
-    """Draw a script: any thing that can be grasped, onto any other that has room for it."""
+    """Draw a script: any thing that can be grasped, onto any other that has room for it.
+
+    Where there are two places, one script in two then goes on with another thing and place:
+    retargeting needs later subtasks in the same episode.
+    """
     pairs = [
         (thing, place) for thing in world.graspable() for place in world.places() if thing != place
     ]
-    return put_on(*pairs[int(rng.integers(len(pairs)))])
+    first = pairs[int(rng.integers(len(pairs)))]
+    others = [pair for pair in pairs if not {*pair} & {*first}]
+    if not others or rng.random() >= LONGER:
+        return put_on(*first)
+    return one_after_another(put_on(*first), put_on(*others[int(rng.integers(len(others)))]))
 
 
 def attempt(

@@ -61,6 +61,12 @@ def put_on(thing: str, place: str) -> TaskScript:
     )
 
 
+def one_after_another(first: TaskScript, second: TaskScript) -> TaskScript:
+    """The script of doing both."""
+    words = f"{first.instruction} and {second.instruction}"
+    return TaskScript(words, (*first.subtasks, *second.subtasks))
+
+
 def omy_tasks() -> dict[int, str]:
     """Number and name of every task."""
     return {task.index: task.name for task in TASKS}
