@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "ablate": ("rain.cli.ablate", "train the variants of the paper's Table 2 and compare them"),
     "rollout": ("rain.cli.rollout", "run a checkpoint in the simulator and score it"),
     "bench": ("rain.cli.bench", "the benchmark LIBERO-EX: its tasks and init states"),
+    "omy": ("rain.cli.omy", "the simulated OMY-F3M arm: pictures of its scenes, its speed"),
     "model": ("rain.cli.model", "describe a preset: parameters by part"),
 }
 """Command -> (module with ``main(args: list[str]) -> int``, one line of help)."""

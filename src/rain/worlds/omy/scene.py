@@ -49,7 +49,7 @@ def scene_xml(things: Sequence[str]) -> str:
     <headlight ambient="0.35 0.35 0.35" diffuse="0.35 0.35 0.35" specular="0 0 0"/>
     <global offwidth="512" offheight="512"/>
     <map znear="0.01" zfar="10"/>
-    <quality shadowsize="0"/>
+    <quality shadowsize="0" numslices="20" numstacks="10" numquads="2"/>
   </visual>
   <asset>
     <texture name="sky" type="skybox" builtin="gradient" rgb1="0.80 0.84 0.88"
