@@ -54,7 +54,7 @@ FINGER_LINK = (0.0493634, 0.0285)
 """m, its second joint beside and before the first."""
 GRIPPER_MOUNT = 0.006
 """m, the gripper's base before the flange."""
-WRIST_CAMERA = (-0.0, -0.07385, 0.0803)
+WRIST_CAMERA = (0.0, -0.07385, 0.0803)
 """m, in link6. The URDF's x of -0.021 is the distance of the camera's left imager; ours is in the
 middle."""
 
