@@ -134,7 +134,7 @@ class TestEnd:
             hold(None, action[None], "libero_osc_pose_delta"), [0, 0, 0, 0, 0, 0, 1]
         )
         with pytest.raises(RainError, match="hold still"):
-            hold(action, None, "omy_joint_absolute")
+            hold(action, None, "somebody_elses_actions")
 
 
 def test_grasps_are_recorded_when_they_change():

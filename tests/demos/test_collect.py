@@ -29,6 +29,7 @@ from rain.types import RainError, Subtask, TaskScript
 from rain.worlds.libero import LiberoWorld, find_task
 from rain.worlds.libero.experts.demonstrate import Demonstration, Failure
 from rain.worlds.libero.suites import SUITES, Task
+from rain.worlds.libero.world import libero_conventions
 
 SCRIPT = TaskScript("grasp the milk", (Subtask("grasp", "milk_1"),))
 
@@ -43,6 +44,8 @@ def demonstration(seed: int, steps: int = 3) -> Demonstration:
 
 class World:
     """A scene without a simulator."""
+
+    conventions = libero_conventions(128)
 
     def __init__(self, suite: str, task: int) -> None:
         self.task = find_task(suite, task)
@@ -130,9 +133,7 @@ def test_an_explicitly_named_failure_is_not_learned_from(
 ) -> None:
     path = tmp_path / "failures" / "task_03" / "demo_00000_try_00.hdf5"
     write_demonstration(path, demonstration(0), find_task("libero_object", 3).bddl.name, "slipped")
-    monkeypatch.setattr(
-        "rain.demos.replay.LiberoWorld", lambda suite, task, **_: World(suite, task)
-    )
+    monkeypatch.setattr("rain.demos.replay.open_world", lambda suite, task, **_: World(suite, task))
     monkeypatch.setattr(
         "rain.demos.replay.run_jobs", lambda function, jobs, _: (function(*job) for job in jobs)
     )

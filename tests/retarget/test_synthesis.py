@@ -237,10 +237,37 @@ def test_joint_actions_come_from_the_callers_inverse_kinematics():
     jumps = joint_jumps(made.actions, made.approach, begin)
     assert (jumps < 0.015).all()
     broken = JointController(lambda position, rotation, near: position + np.nan, begin)
-    with pytest.raises(RainError, match="inverse kinematics"):
-        synthesise(begin, np.stack([DOWN, DOWN]), pack, controller=broken)
+    assert not synthesise(begin, np.stack([DOWN, DOWN]), pack, controller=broken).valid.any()
+    # By default the joints are those that the states begin with.
+    states = np.concatenate([begin, np.ones((2, 1))], axis=1)
+    alike = JointController(lambda position, rotation, near: position, count=3)
+    again = synthesise(begin, np.stack([DOWN, DOWN]), pack, controller=alike, states=states)
+    np.testing.assert_array_equal(again.actions, made.actions)
+    with pytest.raises(RainError, match="joints of 0 arms, 2 starts"):
+        synthesise(begin, np.stack([DOWN, DOWN]), pack, controller=alike)
     with pytest.raises(RainError, match="controller"):
         synthesise(begin, np.stack([DOWN, DOWN]), pack)
+
+
+def test_a_lead_is_ahead_on_the_same_path_and_a_jump_is_not_followed():
+    one = grasp(0)
+    joints = np.concatenate([one.positions[1:], one.positions[-1:]])
+    recorded = np.concatenate([joints, one.actions[:, 6:]], axis=1)
+    pack = References.pack(
+        [Reference(one.positions, one.rotations, recorded, one.interaction, one.point, DOWN)]
+    )
+    begin = one.positions[[0]] + [[0.1, 0, 0.05]]
+    gantry = lambda position, rotation, near: position  # noqa: E731
+    made = synthesise(begin, DOWN[None], pack, controller=JointController(gantry, begin, lead=0.5))
+    n, path = int(made.approach[0]), made.positions[0].astype(np.float64)
+    ahead = (path[1:n] + path[2 : n + 1]) / 2
+    np.testing.assert_allclose(made.actions[0, : n - 1, :3], ahead, atol=1e-6)
+    last = path[n] + (path[n] - path[n - 1]) / 2
+    np.testing.assert_allclose(made.actions[0, n - 1, :3], last, atol=1e-6)
+    slow = JointController(gantry, begin, max_turn=1e-4)
+    assert not synthesise(begin, DOWN[None], pack, controller=slow).valid.any()
+    with pytest.raises(RainError, match="lead"):
+        JointController(gantry, begin, lead=2.0)
 
 
 @pytest.mark.parametrize("options", [RetargetOptions(), RetargetOptions(spacing="arc")])

@@ -9,7 +9,7 @@ import pytest
 
 from rain.types import RainError
 from rain.worlds.libero import find_task, loading
-from rain.worlds.libero.rendering import Renderer, choose_gl_backend
+from rain.worlds.rendering import Renderer, choose_gl_backend
 
 
 def test_unknown_gl_backend_is_refused_before_mujoco_is_imported(
@@ -86,20 +86,6 @@ def test_quaternion_product_composes_rotations() -> None:
         np.testing.assert_allclose(
             Rotation.from_quat(ours, scalar_first=True).as_matrix(), (one * two).as_matrix()
         )
-
-
-def test_which_fingers_touch_what():
-    from types import SimpleNamespace
-
-    # Geoms 0 to 4 are of bodies 0 to 4; fingers are 1 and 2, the milk is 3, the plate 4.
-    model = SimpleNamespace(geom_bodyid=np.arange(5))
-    pairs = np.array([[1, 3], [3, 2], [0, 4], [4, 3], [2, 4], [1, 0]])
-    data = SimpleNamespace(contact=SimpleNamespace(geom=pairs))
-    fingers, owners = {1: "left", 2: "right"}, {3: "milk_1", 4: "plate_1"}
-    found = loading.finger_touches(model, data, fingers, owners)
-    assert found == {"milk_1": {"left", "right"}, "plate_1": {"right"}}
-    data.contact.geom = np.zeros((0, 2), int)
-    assert loading.finger_touches(model, data, fingers, owners) == {}
 
 
 def test_a_scene_whose_meshes_are_not_bundled_is_one_line() -> None:

@@ -133,7 +133,7 @@ def test_script_success_is_about_the_script_not_the_task(libero_world: LiberoWor
 
 def test_fast_and_official_rendering_differ_only_in_detail(libero_world: LiberoWorld) -> None:
     """Close to the same picture: no shift, no flip, no other light."""
-    from rain.worlds.libero.rendering import Renderer
+    from rain.worlds.rendering import Renderer
 
     libero_world.reset(init_state=0)
     fast = libero_world.render("agentview", 128).astype(int)
@@ -209,7 +209,7 @@ def test_margin_of_the_joint_that_is_nearest_to_a_limit(scene) -> None:
 def test_what_is_out_of_view_is_not_drawn_and_not_missed(
     libero_world: LiberoWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rain.worlds.libero import rendering
+    from rain.worlds import rendering
 
     views = ("agentview", "wrist")
     hidden = {view: [] for view in views}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rain.types import Subtask, TaskScript
 from rain.worlds.libero import find_task
-from rain.worlds.libero.rendering import choose_gl_backend
+from rain.worlds.rendering import choose_gl_backend
 
 
 def script(*lines: str) -> TaskScript:

@@ -22,6 +22,9 @@ from rain.bench.protocols import (
 )
 from rain.types import Policy, Prediction, RainError, Subtask, TaskScript
 
+DELTAS, JOINTS = "libero_osc_pose_delta", "omy_joint_absolute"
+"""Meanings of actions with which the arm can be held still."""
+
 
 class SubtaskCursor:
     """Where in its script the policy is; moves on after enough consecutive complete looks."""
@@ -135,7 +138,9 @@ class LookingDriver:
             if not self._look(step):
                 break
         if self.finished:
-            self._action = hold(self._action, self._chunk, self._world.conventions.action)
+            meaning = self._world.conventions.action
+            chunk = self._chunk if meaning == DELTAS else resting(self._world)
+            self._action = hold(self._action, chunk, meaning)
         else:
             assert self._chunk is not None
             self._action = self._chunk[step - self._chunk_step]
@@ -233,8 +238,7 @@ class WorldDriver:
                 return self._action
             self._move_on(step, self._count)
             self.finished, self._finished_at = True, step
-        idle = np.zeros((1, 7), np.float32)
-        self._action = hold(self._action, idle, self._world.conventions.action)
+        self._action = hold(self._action, resting(self._world), self._world.conventions.action)
         return self._action
 
     def settled(self, steps: int) -> bool:
@@ -247,6 +251,16 @@ class WorldDriver:
         self.index = min(index, self._count - 1)
 
 
+def resting(world: ObservedWorld) -> NDArray:
+    """(1, 7): what is held where no action was executed yet: no delta, or the joints as they are.
+
+    Joint targets of a chunk would be gone to, however far they are.
+    """
+    if world.conventions.action == JOINTS:
+        return world.proprioception()[None]
+    return np.zeros((1, 7), np.float32)
+
+
 def hold(last: NDArray | None, chunk: NDArray | None, meaning: str) -> NDArray:
     """The action that keeps the arm and the gripper as they are, float32 (7,).
 
@@ -256,7 +270,9 @@ def hold(last: NDArray | None, chunk: NDArray | None, meaning: str) -> NDArray:
     if last is None:
         assert chunk is not None
         last = chunk[0]
-    if meaning != "libero_osc_pose_delta":
+    if meaning == JOINTS:
+        return last
+    if meaning != DELTAS:
         raise RainError(f"rollout: how to hold still with actions of {meaning!r} is not known")
     still = np.zeros_like(last)
     still[-1] = last[-1]

@@ -13,10 +13,14 @@ import numpy as np
 
 from rain.bench.trials import parse_tasks
 from rain.types import RainError
-from rain.worlds.libero import LiberoWorld, suite_tasks
+from rain.worlds.libero import LiberoWorld
 from rain.worlds.libero.experts.demonstrate import ExpertConfig, ExpertError, attempt
 from rain.worlds.libero.experts.motion import Style
 from rain.worlds.libero.experts.skills import Skills
+from rain.worlds.omy import SUITE as OMY
+from rain.worlds.omy import OmyWorld
+from rain.worlds.omy import demonstrate as omy
+from rain.worlds.opening import tasks_of
 from rain.worlds.processes import run_jobs
 
 CALM = ExpertConfig(pushed=0, missed=0)
@@ -28,6 +32,7 @@ class ExpertTrials:
     """Which trials: ``episodes`` official init states of each task."""
 
     suite: str = "libero_object"
+    """One of LIBERO's, or the simulated arm's: omy."""
     task: str = "all"
     """Task number, several (0,2,5) or all."""
     episodes: int = 20
@@ -49,7 +54,7 @@ class ExpertScore:
 
 def run_expert(trials: ExpertTrials) -> Iterator[ExpertScore]:
     """Yield every task's score as it is finished."""
-    tasks = parse_tasks(trials.task, suite_tasks(trials.suite), trials.suite)
+    tasks = parse_tasks(trials.task, tasks_of(trials.suite), trials.suite)
     if trials.episodes < 1 or trials.workers < 1:
         raise RainError("episodes and workers must be at least 1")
     yield from run_jobs(_score_task, [(trials, task) for task in tasks], trials.workers)
@@ -85,11 +90,29 @@ def play(
     return Played(len(steps), time.perf_counter() - began, failure)
 
 
+def play_omy(world: OmyWorld, init_state: int, seed: int) -> Played:
+    """Let the arm's expert do the task's own script from an init state, undisturbed."""
+    began = time.perf_counter()
+    world.reset(init_state=init_state)
+    rng = np.random.default_rng([seed, world.task.index, init_state])
+    try:
+        steps, failure = omy.attempt(world, world.script, rng, CALM), ""
+    except ExpertError as error:
+        steps, failure = error.steps, str(error)
+    return Played(len(steps), time.perf_counter() - began, failure)
+
+
 def _score_task(trials: ExpertTrials, task: int) -> ExpertScore:
-    world = LiberoWorld(trials.suite, task)
+    opened = OmyWorld if trials.suite == OMY else LiberoWorld
+    world: LiberoWorld | OmyWorld = opened(trials.suite, task)
     try:
         count = min(trials.episodes, world.init_state_count)
-        episodes = [play(world, init_state, trials.seed) for init_state in range(count)]
+        episodes = [
+            play_omy(world, init_state, trials.seed)
+            if isinstance(world, OmyWorld)
+            else play(world, init_state, trials.seed)
+            for init_state in range(count)
+        ]
     finally:
         world.close()
     done = [episode.steps for episode in episodes if not episode.failure]

@@ -23,13 +23,14 @@ class Run(EpisodeOptions):
 
     suite: str = "libero-ex"
     """libero-ex; libero_spatial, libero_object, libero_goal, libero_10, libero_90, or all-libero;
-    one of LIBERO-PRO's (libero_object_swap …), or libero-pro for its four axes. Several with
-    commas."""
+    one of LIBERO-PRO's (libero_object_swap …), or libero-pro for its four axes; several with
+    commas. By itself the simulated arm's: omy."""
     tasks: str = "all"
     """Task number, several (0,2,5) or all, of each suite; of libero-ex ids (040)."""
     policy: str = "rain-nano"
-    """A checkpoint's folder or the name of a shipped one; expert; replay:FILE_OR_FOLDER; a served
-    one: openpi:ws://HOST:PORT, groot:tcp://HOST:PORT, lerobot:ws://HOST:PORT (docs/policies.md)."""
+    """A checkpoint's folder or the name of a shipped one; expert, omy-expert;
+    replay:FILE_OR_FOLDER; a served one: openpi:ws://HOST:PORT, groot:tcp://HOST:PORT,
+    lerobot:ws://HOST:PORT (docs/policies.md)."""
     policy_process: int = 0
     """0: a policy in each worker. n: one process has the policy and answers up to n workers in one
     batch, as pays on a GPU. Batches of another n are rounded differently."""

@@ -72,7 +72,7 @@ def _table(boundaries: list[Boundary]) -> Table:
     table = Table(
         "action type", "subtasks", f"within {TOLERANCE}", "median", "5 % to 95 %", "extremes",
         "expert goes on later by",
-        caption="annotation minus the expert, control steps of 1/20 s; negative: earlier",
+        caption="annotation minus the expert, control steps; negative: earlier",
     )  # fmt: skip
     by_type: dict[str, list[Boundary]] = defaultdict(list)
     for boundary in boundaries:

@@ -17,7 +17,7 @@ from rain.demos.dataset import Dataset
 from rain.demos.region_noise import TRACKER
 from rain.demos.view import Project, contact_sheet, film_episode, scene_projection
 from rain.types import RainError
-from rain.worlds.libero.world import LiberoWorld
+from rain.worlds.opening import RecordedWorld, open_world
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,11 @@ def run_augmented(command: Augmented) -> int:
     return 0
 
 
-def open_scene(dataset: Dataset, episode: int, what: str, console: Console) -> LiberoWorld | None:
+def open_scene(dataset: Dataset, episode: int, what: str, console: Console) -> RecordedWorld | None:
     """Open the scene of an episode, for its cameras; without one say that ``what`` is not drawn."""
     details = dataset.entries[episode].details
     try:
-        return LiberoWorld(str(details["suite"]), int(details["task"]))
+        return open_world(str(details["suite"]), int(details["task"]))
     except KeyError:
         console.print(f"no {what} drawn: the dataset does not name the episode's task")
     except RainError as error:

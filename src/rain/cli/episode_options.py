@@ -7,9 +7,10 @@ from pathlib import Path
 
 from rain.bench.campaign import Campaign
 from rain.bench.episode import RolloutConfig
+from rain.bench.omy import worlds_of
 from rain.bench.protocols import PolicySource
 from rain.bench.records import Target
-from rain.bench.sources import LiberoWorlds, Rendering
+from rain.bench.sources import Rendering
 from rain.bench.trials import Starts
 from rain.bench.worker import Film
 from rain.types import RainError
@@ -55,7 +56,7 @@ class EpisodeOptions:
         """The same as the bench room's words; folder: where ``out`` names none."""
         return Campaign(
             policies=policies,
-            worlds=LiberoWorlds(self.rendering, self.threads),
+            worlds=worlds_of(suite, self.rendering, self.threads),
             suite=suite,
             tasks=tasks,
             episodes=self.episodes,

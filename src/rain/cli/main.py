@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollout": ("rain.cli.rollout", "run a checkpoint in the simulator and score it"),
     "bench": ("rain.cli.bench", "the benchmark LIBERO-EX: its tasks and init states"),
     "serve": ("rain.cli.serve", "serve a checkpoint's predictions to robots and other programs"),
+    "omy": ("rain.cli.omy", "the simulated OMY-F3M arm: pictures of its scenes, its speed"),
     "model": ("rain.cli.model", "describe a preset: parameters by part"),
 }
 """Command -> (module with ``main(args: list[str]) -> int``, one line of help)."""

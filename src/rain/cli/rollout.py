@@ -15,14 +15,14 @@ from rain.cli.episode_options import EpisodeOptions
 
 @dataclass(frozen=True)
 class Rollout(EpisodeOptions):
-    """Run a checkpoint in LIBERO, record every episode and score it.
+    """Run a checkpoint in the simulator, record every episode and score it.
 
     Ctrl-C keeps what was recorded; the same command goes on where it stopped.
     """
 
     suite: str = "libero_object"
-    """libero_spatial, libero_object, libero_goal, libero_10, libero_90, libero_ex, or one of
-    LIBERO-PRO's."""
+    """libero_spatial, libero_object, libero_goal, libero_10, libero_90, libero_ex, one of
+    LIBERO-PRO's, or the simulated arm's: omy."""
     task: str = "all"
     """Task number, several (0,2,5) or all; of libero_ex its id (040)."""
     checkpoint: str = "rain-nano"

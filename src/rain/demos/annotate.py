@@ -5,7 +5,9 @@ Nothing the expert knows is used, so that files of people's demonstrations are a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from rain.types import RainError, Subtask, SubtaskSpan, TaskScript
 from rain.worlds.libero.experts.mechanisms import find_mechanism
 from rain.worlds.libero.world import LIFTED, LiberoWorld
+from rain.worlds.opening import RecordedWorld
 
 WITHDRAWN = 0.04
 """m; a release is complete when the hand is this far from where it let go."""
@@ -24,6 +27,12 @@ HELD_STILL = 0.015
 """m; a hand that has moved less than this since it closed took hold of the part that moves now."""
 
 
+CLOSES_ABOVE: Mapping[str, float] = {"omy_joint_absolute": 0.4}
+"""Gripper command above which the hand is to close, by ``Conventions.action``; 0 for all others.
+Of the arm, rad: no thing that fits between its fingers is held with less, and the expert opens
+farther."""
+
+
 @dataclass(frozen=True)
 class Trace:
     """What a replay saw at every control step, before its action; L steps.
@@ -31,6 +40,7 @@ class Trace:
     states float32 (L, 7); rotation (L, 3, 3); heights: object -> (L,) m; held: names touched by
     both fingers; placed: bool (L, J), whether what subtask j leads to holds; moved (L, J): how far
     subtask j has moved its joint (m or rad) or pushed its object (m); 0 for grasp and release.
+    ee_position: (L, 3) m; by default the state's first three numbers.
     """
 
     states: NDArray[np.float32]
@@ -39,16 +49,31 @@ class Trace:
     held: tuple[frozenset[str], ...]
     placed: NDArray[np.bool_]
     moved: NDArray[np.float64]
+    ee_position: NDArray[np.float32] | None = None
+
+    @property
+    def positions(self) -> NDArray[np.float32]:
+        """End-effector positions, (L, 3) m, robot base frame."""
+        return self.states[:, :3] if self.ee_position is None else self.ee_position
 
 
-def trace(world: LiberoWorld, states: NDArray, script: TaskScript) -> Trace:
+def signed_gripper(actions: NDArray, meaning: str) -> NDArray:
+    """Actions (L, 7) whose last number is above 0 where the hand is to close."""
+    signed = np.array(actions)
+    signed[:, -1] -= CLOSES_ABOVE.get(meaning, 0.0)
+    return signed
+
+
+def trace(world: RecordedWorld, states: NDArray, script: TaskScript) -> Trace:
     """Put the world into every recorded state in turn and look; nothing is rendered."""
-    ee, rotation, held, placed, moved = [], [], [], [], []
+    ee, position, rotation, held, placed, moved = [], [], [], [], [], []
     heights: dict[str, list[float]] = {name: [] for name in world.objects()}
     for state in states:
         world.set_state(state)
         ee.append(world.state())
-        rotation.append(world.ee_pose()[1])
+        here, turned = world.ee_pose()
+        position.append(here)
+        rotation.append(turned)
         held.append(frozenset(world.touched_by_both_fingers()))
         placed.append([aim_holds(world, script, j) for j in range(len(script.subtasks))])
         moved.append([_where(world, subtask) for subtask in script.subtasks])
@@ -61,19 +86,20 @@ def trace(world: LiberoWorld, states: NDArray, script: TaskScript) -> Trace:
         tuple(held),
         np.array(placed),
         np.linalg.norm(np.array(moved) - np.array(moved)[0], axis=2),
+        np.array(position, dtype=np.float32),
     )
 
 
-def _where(world: LiberoWorld, subtask: Subtask) -> NDArray:
+def _where(world: RecordedWorld, subtask: Subtask) -> NDArray:
     """What a subtask moves: the joint's value, or where the pushed object is; (2,)."""
     if subtask.action_type in ("open", "close", "turn_on"):
-        return np.array([find_mechanism(world, subtask.target).value, 0.0])
+        return np.array([find_mechanism(cast(LiberoWorld, world), subtask.target).value, 0.0])
     if subtask.action_type == "push":
         return world.object_pose(subtask.target.partition("->")[0])[0][:2]
     return np.zeros(2)
 
 
-def aim_holds(world: LiberoWorld, script: TaskScript, j: int) -> bool:
+def aim_holds(world: RecordedWorld, script: TaskScript, j: int) -> bool:
     """Whether what subtask ``j`` by itself leads to holds now; a grasp leads to no place."""
     if script.subtasks[j].action_type == "grasp":
         return False
@@ -82,7 +108,10 @@ def aim_holds(world: LiberoWorld, script: TaskScript, j: int) -> bool:
 
 
 def annotate(script: TaskScript, seen: Trace, actions: NDArray) -> tuple[SubtaskSpan, ...]:
-    """Find each subtask's start, interaction and end, in order; RainError names one not found."""
+    """Find each subtask's start, interaction and end, in order; RainError names one not found.
+
+    actions: (L, 7), above 0 in the last number where the hand is to close (``signed_gripper``).
+    """
     spans: list[SubtaskSpan] = []
     start, held = 0, None
     for j, subtask in enumerate(script.subtasks):
@@ -96,7 +125,7 @@ def annotate(script: TaskScript, seen: Trace, actions: NDArray) -> tuple[Subtask
         spans.append(
             SubtaskSpan(
                 subtask, start, interaction, end,
-                seen.states[interaction, :3], seen.rotation[interaction].astype(np.float32),
+                seen.positions[interaction], seen.rotation[interaction].astype(np.float32),
             )
         )  # fmt: skip
         start = end
@@ -133,7 +162,7 @@ def _release(
             continue
         interaction = _last_change(actions, start, step + 1, closing=False)
         resting = (interaction, step)
-        moved = np.linalg.norm(seen.states[step, :3] - seen.states[interaction, :3])
+        moved = np.linalg.norm(seen.positions[step] - seen.positions[interaction])
         if moved >= WITHDRAWN:
             return resting
     if resting is None:
@@ -155,14 +184,14 @@ def _motion(j: int, subtask: Subtask, seen: Trace, actions: NDArray, start: int)
         raise RainError(f"{subtask}: it never comes to where it should be")
     first, reached = start + int(moving[0]), start + 1 + int(done[0])
     closed = _last_change(actions, start, first + 1, closing=True)
-    since = np.linalg.norm(seen.states[first, :3] - seen.states[closed, :3])
+    since = np.linalg.norm(seen.positions[first] - seen.positions[closed])
     interaction = closed if since < HELD_STILL else first
     resting = np.flatnonzero(np.abs(np.diff(seen.moved[reached:, j])) < AT_REST)
     opening = np.flatnonzero((actions[reached:, 6] <= 0) & (actions[reached - 1 : -1, 6] > 0))
     parted = [int(steps[0]) for steps in (resting, opening) if len(steps)]
     rest = reached + min(parted, default=0)
     for step in range(rest, len(actions)):
-        away = np.linalg.norm(seen.states[step, :3] - seen.states[rest, :3])
+        away = np.linalg.norm(seen.positions[step] - seen.positions[rest])
         if away >= WITHDRAWN and seen.placed[step, j]:
             return interaction, step
     return interaction, reached  # people's recordings end with the success

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.demos.annotate import AT_REST, WITHDRAWN, Trace, annotate
+from rain.demos.annotate import AT_REST, WITHDRAWN, Trace, annotate, signed_gripper
 from rain.demos.hdf5 import Recording, read_recordings
 from rain.demos.replay import look_again, task_of
 from rain.types import RainError, Subtask, SubtaskSpan
-from rain.worlds.libero.world import LiberoWorld
+from rain.worlds.opening import RecordedWorld, open_world
 from rain.worlds.processes import run_jobs
 
 PIECE = 25
@@ -78,26 +78,27 @@ def check_boundaries(files: list[Path], workers: int = 2) -> Iterator[list[Check
 
 
 def _check_piece(suite: str, task: int, files: list[Path]) -> list[Checked]:
-    world = LiberoWorld(suite, task)
+    world = open_world(suite, task)
     try:
         return [compare(world, r) for file in files for r in read_recordings(file)]
     finally:
         world.close()
 
 
-def compare(world: LiberoWorld, recording: Recording) -> Checked:
+def compare(world: RecordedWorld, recording: Recording) -> Checked:
     """Annotate one demonstration of an expert and compare with its log."""
     script, log = recording.script, recording.subtask
     assert script is not None
     assert log is not None
     source = f"{recording.file}: {recording.name}"
     seen = look_again(world, recording, script)
+    actions = signed_gripper(recording.actions, world.conventions.action)
     try:
-        spans = annotate(script, seen, recording.actions)
+        spans = annotate(script, seen, actions)
     except RainError as error:
         return Checked(source, len(script.subtasks), failure=str(error))
     went_on = [int(np.flatnonzero(log == j)[-1]) + 1 for j in range(len(spans))]
-    ends = [expert_end(seen, recording.actions, log, s, j) for j, s in enumerate(spans)]
+    ends = [expert_end(seen, actions, log, s, j) for j, s in enumerate(spans)]
     found = zip(spans, ends, went_on, strict=True)
     boundaries = tuple(Boundary(source, s.subtask, s.end, e, on) for s, e, on in found)
     return Checked(source, len(script.subtasks), boundaries)
@@ -123,6 +124,6 @@ def expert_end(seen: Trace, actions: NDArray, log: NDArray, span: SubtaskSpan, j
         wanted = actions[first:after, 6] <= 0
         opened = np.flatnonzero(wanted & ~np.r_[True, wanted[:-1]])
         act = first + int(opened[-1]) if len(opened) else first
-    away = np.linalg.norm(seen.states[act:after, :3] - seen.states[act, :3], axis=1)
+    away = np.linalg.norm(seen.positions[act:after] - seen.positions[act], axis=1)
     gone = np.flatnonzero(away >= WITHDRAWN)
     return act + int(gone[0]) if len(gone) else after

@@ -24,8 +24,12 @@ from rain.worlds.libero.experts.demonstrate import (
     MakePolicy,
     demonstrate,
 )
-from rain.worlds.libero.suites import SUITES, find_task, suite_tasks
+from rain.worlds.libero.suites import SUITES, find_task
 from rain.worlds.libero.world import LiberoWorld
+from rain.worlds.omy import SUITE as OMY
+from rain.worlds.omy import OmyWorld
+from rain.worlds.omy import demonstrate as omy
+from rain.worlds.opening import tasks_of
 from rain.worlds.processes import stream_jobs
 
 ATTEMPTS = 40
@@ -42,7 +46,7 @@ class CollectConfig:
     """What to collect: demonstrations ``first`` to ``first + demos`` of each task's scene."""
 
     suite: str = "libero_object"
-    """A suite, or all four of them: all."""
+    """One of LIBERO's four suites, all of them: all, or the simulated arm's: omy."""
     track: str = "open"
     """protocol: the 40 tasks in their own scenes; open: every sensible target in varied layouts."""
     demos: int = 20
@@ -63,7 +67,7 @@ class CollectConfig:
     def scenes(self) -> list[tuple[str, int]]:
         """Suite and task of every scene, in order."""
         suites = SUITES if self.suite == "all" else (self.suite,)
-        return [(s, task) for s in suites for task in self.tasks or range(len(suite_tasks(s)))]
+        return [(s, task) for s in suites for task in self.tasks or range(len(tasks_of(s)))]
 
     def folder(self, suite: str) -> Path:
         """Where the files of a suite go."""
@@ -79,7 +83,9 @@ class CollectConfig:
 
     def seed_of(self, suite: str, task: int, number: int, attempt: int) -> int:
         """The seed of one attempt; no two attempts at anything share one."""
-        scene = (self.seed * len(SUITES) + SUITES.index(suite)) * 100 + task
+        # The arm's scenes are no LIBERO scene's: its seeds may be equal to theirs.
+        place = self.seed if suite == OMY else self.seed * len(SUITES) + SUITES.index(suite)
+        scene = place * 100 + task
         return (scene * MOST_NUMBERS + number) * MOST_ATTEMPTS + attempt
 
     def check(self) -> None:
@@ -94,9 +100,10 @@ class CollectConfig:
             if self.tasks:
                 raise RainError("--tasks needs one suite: its numbers mean other tasks in each")
             return
-        if self.suite not in SUITES:
-            raise RainError(f"suite {self.suite!r} is unknown; known: {', '.join(SUITES)}, all")
-        names = suite_tasks(self.suite)
+        if self.suite not in (*SUITES, OMY):
+            known = ", ".join((*SUITES, "all", OMY))
+            raise RainError(f"suite {self.suite!r} is unknown; known: {known}")
+        names = tasks_of(self.suite)
         for task in self.tasks:
             if not 0 <= task < len(names):
                 raise RainError(f"{self.suite} has tasks 0 to {len(names) - 1}, not {task}")
@@ -133,8 +140,11 @@ def collect(config: CollectConfig, make_policy: MakePolicy | None = None) -> Ite
     that policy does, from the states into which it comes. ``make_policy`` must be picklable.
     """
     config.check()
+    if config.suite == OMY and make_policy is not None:
+        raise RainError("corrections of a policy can be collected in LIBERO only")
     for scene in config.scenes:
-        find_task(*scene)  # the simulator must be there before workers start
+        if config.suite != OMY:
+            find_task(*scene)  # the simulator must be there before workers start
     remove_leftovers(config)
     pieces = []
     for suite, task in config.scenes:
@@ -162,7 +172,10 @@ def _collect_piece(
     numbers: list[int],
     make_policy: MakePolicy | None,
 ) -> Iterator[Outcome]:
-    if make_policy is None:
+    world: LiberoWorld | OmyWorld
+    if suite == OMY:
+        world = OmyWorld(suite, task)
+    elif make_policy is None:
         world = LiberoWorld(suite, task)
     else:
         conventions = make_policy(0).conventions
@@ -176,19 +189,22 @@ def _collect_piece(
 
 
 def _collect_one(
-    config: CollectConfig, world: LiberoWorld, number: int, make_policy: MakePolicy | None
+    config: CollectConfig,
+    world: LiberoWorld | OmyWorld,
+    number: int,
+    make_policy: MakePolicy | None,
 ) -> Outcome:
-    suite, task, bddl = world.task.suite, world.task.index, world.task.bddl.name
+    suite, task = world.task.suite, world.task.index
     began, reasons = time.monotonic(), list[str]()
     made: Demonstration | None = None
     for attempt in range(ATTEMPTS):
         seed = config.seed_of(suite, task, number, attempt)
         try:
-            result = demonstrate(world, config.track, seed, config.expert, make_policy)
+            result = _demonstrate(config, world, seed, make_policy)
         except RainError as error:  # of this layout: it must not end what other seeds can do
             result = Failure(seed, str(error))
         if isinstance(result, Demonstration):
-            write_demonstration(config.file(suite, task, number), result, bddl)
+            write_demonstration(config.file(suite, task, number), result, _scene_file(world))
             made = result
             break
         reasons.append(result.reason)
@@ -204,8 +220,29 @@ def _collect_one(
     )
 
 
+def _demonstrate(
+    config: CollectConfig,
+    world: LiberoWorld | OmyWorld,
+    seed: int,
+    make_policy: MakePolicy | None,
+) -> Demonstration | Failure:
+    """One attempt, by the expert of this world."""
+    if isinstance(world, OmyWorld):
+        return omy.demonstrate(world, config.track, seed, config.expert)
+    return demonstrate(world, config.track, seed, config.expert, make_policy)
+
+
+def _scene_file(world: LiberoWorld | OmyWorld) -> str:
+    """The name of the scene's BDDL file; the arm's scenes have none."""
+    return "" if isinstance(world, OmyWorld) else world.task.bddl.name
+
+
 def _keep_failure(
-    config: CollectConfig, world: LiberoWorld, number: int, attempt: int, failure: Failure
+    config: CollectConfig,
+    world: LiberoWorld | OmyWorld,
+    number: int,
+    attempt: int,
+    failure: Failure,
 ) -> None:
     """Keep what was done under ``failures/``, and the reason in ``failures.jsonl`` after it."""
     suite, task = world.task.suite, world.task.index
@@ -214,7 +251,7 @@ def _keep_failure(
         path = config.file(suite, task, number)
         name = f"{FAILURES}/{path.parent.name}/{path.stem}_try_{attempt:02d}.hdf5"
         path = config.folder(suite) / name
-        write_demonstration(path, failure.demonstration, world.task.bddl.name, failure.reason)
+        write_demonstration(path, failure.demonstration, _scene_file(world), failure.reason)
     note_failure(
         config.folder(suite) / f"{FAILURES}.jsonl",
         {"task": task, "demo": number, "attempt": attempt, "seed": failure.seed,

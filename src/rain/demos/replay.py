@@ -10,14 +10,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.demos.annotate import Trace, annotate, trace
+from rain.demos.annotate import Trace, annotate, signed_gripper, trace
 from rain.demos.dataset import DatasetWriter
 from rain.demos.episode import Episode
 from rain.demos.hdf5 import Recording, read_recording, read_recordings, scene_of
 from rain.demos.order import in_the_order_done
 from rain.types import HORIZON, RainError, SubtaskSpan, TaskScript
 from rain.worlds.labels import Labeller
-from rain.worlds.libero.world import LiberoWorld, libero_conventions
+from rain.worlds.libero.world import STATE_MEANING as LIBERO_STATE
+from rain.worlds.opening import RecordedWorld, conventions_of, open_world
 from rain.worlds.processes import run_jobs
 
 PACK_AT = 25
@@ -29,7 +30,7 @@ class ReplayConfig:
     """Which frames are kept and how they are drawn.
 
     stride: steps between kept frames; dense: steps between them about interactions and
-    boundaries, where the policy's decisions are; 1 and 1 keep every control step (20 Hz).
+    boundaries, where the policy's decisions are; 1 and 1 keep every control step.
     images: "png" keeps them exactly, "video" as H.264, some times smaller.
     """
 
@@ -91,7 +92,8 @@ def process(
     """
     if not files:
         raise RainError("no .hdf5 file was found; make some with rain collect")
-    conventions = libero_conventions(config.image_size)
+    first = next(read_recordings(sorted(files)[0]))
+    conventions = conventions_of(task_of(first)[0], config.image_size)
     writer = DatasetWriter(out, conventions, track, images=config.images)
     missing = plan_jobs(files, writer)
     yield len(files) - len({job.file for job in missing}), []
@@ -114,8 +116,10 @@ def _process_piece(
     jobs: list[Job], writer: DatasetWriter, config: ReplayConfig
 ) -> tuple[int, list[str]]:
     size = config.image_size
-    world = LiberoWorld(jobs[0].suite, jobs[0].task, image_size=size, rendering=config.rendering)
+    world = open_world(jobs[0].suite, jobs[0].task, image_size=size, rendering=config.rendering)
     messages = []
+    theirs = f"{jobs[0].suite} task {jobs[0].task}"
+    writer.header.conventions.check(world.conventions, "the dataset", theirs)
     try:
         for job in jobs:
             recording = read_recording(job.file, job.name)
@@ -133,13 +137,13 @@ def _process_piece(
     return len({job.file for job in jobs}), messages
 
 
-def replay(world: LiberoWorld, recording: Recording, config: ReplayConfig) -> Episode:
+def replay(world: RecordedWorld, recording: Recording, config: ReplayConfig) -> Episode:
     """Replay one recording in its scene and render the frames that are kept."""
     script = recording.script or world.script
     seen = look_again(world, recording, script)
     if recording.script is None:
         script, seen = in_the_order_done(script, seen)
-    spans = annotate(script, seen, recording.actions)
+    spans = annotate(script, seen, signed_gripper(recording.actions, world.conventions.action))
     frames = kept_frames(spans, recording.disturbed, config)
     if len(frames) == 0:
         raise RainError("every frame is followed by a disturbance: nothing to learn from")
@@ -163,10 +167,12 @@ def replay(world: LiberoWorld, recording: Recording, config: ReplayConfig) -> Ep
         images=np.array(images),
         labels=np.array(labels),
         table=labeller.table,
+        # Where the state begins with it, it is not kept twice.
+        ee_position=None if world.conventions.state == LIBERO_STATE else seen.positions,
     )  # fmt: skip
 
 
-def look_again(world: LiberoWorld, recording: Recording, script: TaskScript) -> Trace:
+def look_again(world: RecordedWorld, recording: Recording, script: TaskScript) -> Trace:
     """Replay a recording's states in its scene, with the fixtures where they stood."""
     world.reset(seed=0, settle=False)
     if recording.fixture_poses is not None:

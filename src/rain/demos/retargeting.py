@@ -23,17 +23,31 @@ from rain.retarget import (
     CandidateOptions,
     Controller,
     DeltaController,
+    JointController,
     Reference,
     References,
     RetargetOptions,
     Trajectories,
+    joint_jumps,
     synthesise,
 )
 from rain.types import ACTION_TYPES, HORIZON, Array, Conventions, RainError
+from rain.worlds.omy import arm
+from rain.worlds.omy.kinematics import nearest
+from rain.worlds.omy.scene import RATE_HZ
 
 log = logging.getLogger(__name__)
 
-CONTROLLERS: Mapping[str, Callable[[], Controller]] = {"libero_osc_pose_delta": DeltaController}
+
+def omy_controller() -> JointController:
+    """The simulated arm's: its servos trail behind by 0.85 of a step."""
+    return JointController(nearest, lead=0.85, max_turn=arm.SPEED / RATE_HZ)
+
+
+CONTROLLERS: Mapping[str, Callable[[], Controller]] = {
+    "libero_osc_pose_delta": DeltaController,
+    "omy_joint_absolute": omy_controller,
+}
 """What turns approaches into actions, by ``Conventions.action``."""
 BATCH = 2048
 """Trajectories made at a time; more are not faster and take more memory."""
@@ -48,7 +62,8 @@ class Retargeted:
 
     counts: candidates and rejections by task. dropped: candidates that gave no sample: ``short``
     (the later subtask has too few steps for eq. 7), ``junction`` (found by no rule that is
-    permitted), ``disturbed`` (the chunk would copy an injected disturbance).
+    permitted, or the arm cannot follow the approach), ``disturbed`` (the chunk would copy an
+    injected disturbance), ``branch`` (the arm would have to turn over to go on as recorded).
     """
 
     samples: Samples
@@ -126,10 +141,11 @@ class _Maker:
             return self._samples.take(np.zeros(0, np.int64))
         references, which, disturbed = _references(joins)
         positions, rotations, velocity = self._starts(joins)
-        made = synthesise(
-            positions, rotations, references, which, self._options, self._controller, velocity
-        )
         rows = Samples.concatenate([self._rows(some) for some in joins])
+        made = synthesise(
+            positions, rotations, references, which, self._options, self._controller, velocity,
+            rows.state,
+        )  # fmt: skip
         rows = replace(
             rows,
             actions=made.chunks(self._padding),
@@ -139,8 +155,19 @@ class _Maker:
         )
         copied = _copied(made, references, which, disturbed)
         self._drop("junction", ~made.valid)
-        self._drop("disturbed", made.valid & copied)
-        return rows.take(made.valid & ~copied)
+        turned = self._turns_over(made, rows.state)
+        self._drop("branch", made.valid & turned)
+        self._drop("disturbed", made.valid & ~turned & copied)
+        return rows.take(made.valid & ~turned & ~copied)
+
+    def _turns_over(self, made: Trajectories, states: Array) -> NDArray[np.bool_]:
+        """Say where joint targets leave the recording's branch: (B,); never of pose deltas."""
+        controller = self._controller
+        if not isinstance(controller, JointController):
+            return np.zeros(len(made), bool)
+        jumps = joint_jumps(made.actions, made.approach, states[:, : controller.count])
+        # The first command is ahead of the arm by the lead too.
+        return jumps > (1 + controller.lead) * controller.max_turn
 
     def _long_enough(self, joins: Joins) -> Joins:
         steps = np.array([span.end - span.start for span in joins.motion.spans])

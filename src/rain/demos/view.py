@@ -29,7 +29,7 @@ from rain.drawing import (
     tint,
 )
 from rain.types import Progress, RainError
-from rain.worlds.libero.world import LiberoWorld
+from rain.worlds.opening import RecordedWorld
 
 TILE = 192
 """Side of a contact sheet's picture, pixels."""
@@ -41,7 +41,7 @@ Project = Callable[[ArrayLike, str, NDArray, NDArray], NDArray]
 square image of side 1, u right and v down, NaN where behind the camera."""
 
 
-def scene_projection(world: LiberoWorld) -> Project:
+def scene_projection(world: RecordedWorld) -> Project:
     """Project into the views of a world's scene; the wrist's camera goes with the end-effector."""
     size = 1000
 

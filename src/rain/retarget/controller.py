@@ -26,7 +26,7 @@ class Approach:
     steps: int64 (B,), how many each has. positions: (B, N + 1, 3) m and rotations:
     (B, N + 1, 3, 3), from the start to the junction. axis: (B, 3), base frame, and angles:
     (B, N + 1) rad, the same rotations as turns of the start's. velocity: (B, 3) m per step, the
-    hand's at the start.
+    hand's at the start. states: (B, S), what the robot measured at the start, where it is known.
     """
 
     steps: NDArray[np.int64]
@@ -35,13 +35,17 @@ class Approach:
     axis: Floats
     angles: Floats
     velocity: Floats
+    states: Floats | None = None
 
 
 class Controller(Protocol):
     """Turns approaches into actions; implement it for another robot."""
 
     def actions(self, approach: Approach) -> Floats:
-        """Actions (B, N, A - 1) without the gripper; action i leads from pose i to pose i + 1."""
+        """Actions (B, N, A - 1) without the gripper; action i leads from pose i to pose i + 1.
+
+        NaN anywhere in an approach says that the robot cannot follow it.
+        """
 
 
 @dataclass(frozen=True)
@@ -136,35 +140,67 @@ class DeltaController:
 
 
 InverseKinematics = Callable[[Floats, Floats, Floats], Floats]
-"""Joints (J,) that put the hand at a position (3,) m with a rotation (3, 3), near given joints."""
+"""Joints (B, J) that put the hand at positions (B, 3) m with rotations (B, 3, 3), near given joints
+(B, J); NaN where there are none."""
 
 
 @dataclass(frozen=True)
 class JointController:
     """A controller of absolute joint targets, through the caller's inverse kinematics.
 
-    joints: (B, J) rad, the arm at each start. Each pose is solved from the solution before it, so
-    the arm stays in one branch; ``joint_jumps`` tells where that is not the recording's branch.
+    joints: (B, J) rad, the arm at each start; by default the first ``count`` numbers of the states.
+    lead: steps by which a command is ahead of where the hand shall be, since servos trail behind
+    by as much; past the junction the joints go on as they came. max_turn: rad; an approach in
+    which a joint turns farther in one step cannot be followed.
+
+    Each pose is solved from the solution before it, so the arm stays in one branch; ``joint_jumps``
+    tells where that is not the recording's branch.
     """
 
     inverse_kinematics: InverseKinematics
-    joints: Floats
+    joints: Floats | None = None
+    count: int = 6
+    lead: float = 0.0
+    max_turn: float = float("inf")
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.lead <= 1:
+            raise RainError(f"JointController.lead: expected 0 to 1 step, got {self.lead}")
+
+    def starts(self, approach: Approach) -> Floats:
+        """Joints (B, J) at the starts; RainError where nobody said them."""
+        joints = self.joints
+        if joints is None and approach.states is not None:
+            joints = approach.states[:, : self.count]
+        if joints is None or len(joints) != len(approach.steps):
+            known = 0 if joints is None else len(joints)
+            raise RainError(
+                f"JointController: joints of {known} arms, {len(approach.steps)} starts"
+            )
+        return np.asarray(joints, dtype=np.float64)
 
     def actions(self, approach: Approach) -> Floats:
-        """Joint targets (B, N, J): action i is the arm at pose i + 1."""
-        batch, count = approach.angles.shape[0], approach.angles.shape[1] - 1
-        if len(self.joints) != batch:
-            raise RainError(f"JointController.joints: {len(self.joints)} arms, {batch} starts")
-        actions = np.zeros((batch, count, self.joints.shape[1]))
-        for b in range(batch):
-            joints = np.asarray(self.joints[b], dtype=np.float64)
-            for i in range(int(approach.steps[b])):
-                pose = approach.positions[b, i + 1], approach.rotations[b, i + 1]
-                joints = np.asarray(self.inverse_kinematics(*pose, joints), dtype=np.float64)
-                actions[b, i] = joints
-        if not np.isfinite(actions).all():
-            raise RainError("inverse kinematics: a solution holds NaN or infinity")
-        return actions
+        """Joint targets (B, N, J): action i is the arm ``lead`` steps after pose i + 1."""
+        path = [self.starts(approach)]
+        for i in range(1, approach.angles.shape[1]):
+            found = self.inverse_kinematics(
+                approach.positions[:, i], approach.rotations[:, i], path[-1]
+            )
+            path.append(np.asarray(found, dtype=np.float64))
+        targets = np.stack(path, axis=1)
+        count = targets.shape[1] - 1
+        if not count:
+            return targets[:, 1:]
+        turns = np.diff(targets, axis=1)
+        inside = np.arange(count) < approach.steps[:, None]
+        # NaN is no turn that is small enough.
+        follows = (np.abs(turns).max(axis=-1) <= self.max_turn) | ~inside
+        # The turn after each step; after the last one as before it.
+        after = np.minimum(np.arange(1, count + 1), np.maximum(approach.steps[:, None] - 1, 0))
+        coming = np.take_along_axis(turns, after[..., None], axis=1)
+        actions = targets[:, 1:] + self.lead * coming
+        actions = np.where(inside[..., None], actions, 0.0)
+        return np.where(follows.all(axis=1)[:, None, None], actions, np.nan)
 
 
 def joint_jumps(actions: Floats, steps: NDArray, joints: Floats) -> Floats:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -26,6 +28,7 @@ def synthesise(
     options: RetargetOptions | None = None,
     controller: Controller | None = None,
     velocity: ArrayLike | None = None,
+    states: ArrayLike | None = None,
 ) -> Trajectories:
     """Join B starts to references: an approach to the junction, then the recorded interaction.
 
@@ -34,6 +37,7 @@ def synthesise(
         every start with the only one.
     controller: makes the approach's actions; by default LIBERO's ``DeltaController()``.
     velocity: (B, 3) m per control step, the hand's at each start; by default it stands still.
+    states: (B, S), what the robot measured at each start, for controllers that ask for it.
 
     The approach's gripper command is the one recorded at the junction, or just before the
     interaction where that is the junction: the hand does not act on its way.
@@ -44,13 +48,17 @@ def synthesise(
     found = choose(starts, turned, references, which, options)
     approach = make_approach(starts, turned, moved, references, which, found, options)
     width = references.actions.shape[-1]
+    if states is not None:
+        approach = replace(approach, states=np.asarray(states, dtype=np.float64))
     made = controller.actions(approach)
     if made.shape[-1] != width - 1:
         raise RainError(
             f"retarget: the controller makes {made.shape[-1]} numbers and the gripper's, "
             f"the recorded actions have {width}; give the controller of that robot"
         )
-    return _concatenate(approach, made, references, which, found, options)
+    followed = np.isfinite(made).all(axis=(1, 2))
+    joined = _concatenate(approach, np.nan_to_num(made), references, which, found, options)
+    return replace(joined, valid=joined.valid & followed)
 
 
 def choose(

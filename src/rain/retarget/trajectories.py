@@ -18,7 +18,8 @@ class Trajectories:
     length: int64 (B,), steps: N of the approach and the rest of the reference.
     approach: int64 (B,), N; from there on poses and actions are the recorded ones.
     junction: int64 (B,), k* on the reference; rule: int8 (B,), how it was found (see
-        ``junction``); valid: bool (B,), False only where a switch forbids the fallback.
+        ``junction``); valid: bool (B,), False where a switch forbids the fallback or the robot
+        cannot follow the approach.
     interaction: int64 (B,), the step of the interaction.
     positions: float32 (B, T, 3) m and rotations: float32 (B, T, 3, 3), the pose before each action.
     actions: float32 (B, T, A).

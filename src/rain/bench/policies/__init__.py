@@ -30,11 +30,11 @@ def policy_source(text: str, options: PolicyOptions | None = None) -> PolicySour
     """
     options = options or PolicyOptions()
     kind, colon, rest = text.partition(":")
-    if kind in FACTORIES and (colon or kind == "expert"):
+    if kind in FACTORIES and (colon or kind in EXPERTS):
         return FACTORIES[kind](rest, options)
     if colon and not Path(text).exists():
-        known = ", ".join(f"{name}:" for name in FACTORIES if name != "expert")
-        raise RainError(f"policy {text!r}: {kind!r} is none of {known} or expert")
+        known = ", ".join(f"{name}:" for name in FACTORIES if name not in EXPERTS)
+        raise RainError(f"policy {text!r}: {kind!r} is none of {known} or {' or '.join(EXPERTS)}")
     return _rain(text, options)
 
 
@@ -50,6 +50,14 @@ def _expert(rest: str, options: PolicyOptions) -> PolicySource:
     if rest:
         raise RainError(f"policy expert takes nothing after it, got {rest!r}")
     return ExpertPolicies()
+
+
+def _omy_expert(rest: str, options: PolicyOptions) -> PolicySource:
+    from rain.bench.omy import OmyExpertPolicies
+
+    if rest:
+        raise RainError(f"policy omy-expert takes nothing after it, got {rest!r}")
+    return OmyExpertPolicies()
 
 
 def _replay(rest: str, options: PolicyOptions) -> PolicySource:
@@ -70,7 +78,11 @@ def _remote(kind: str) -> Callable[[str, PolicyOptions], PolicySource]:
 FACTORIES: dict[str, Callable[[str, PolicyOptions], PolicySource]] = {
     "rain": _rain,
     "expert": _expert,
+    "omy-expert": _omy_expert,
     "replay": _replay,
     **{kind: _remote(kind) for kind in ("openpi", "groot", "lerobot")},
 }
 """Kind -> what makes a source of the rest of the text."""
+
+EXPERTS = ("expert", "omy-expert")
+"""Kinds that need no more text."""

@@ -34,9 +34,11 @@ LOCK = "rain/.lock"
 PROGRESS_NAMES = ("completion", "distance", "alignment")
 STATE_NAMES = {
     "libero_ee_axis_angle_gripper": ("x", "y", "z", "rx", "ry", "rz", "gripper"),
+    "omy_joints_gripper": (*(f"joint{i}" for i in range(1, 7)), "rh_r1_joint"),
 }
 ACTION_NAMES = {
     "libero_osc_pose_delta": ("dx", "dy", "dz", "drx", "dry", "drz", "gripper"),
+    "omy_joint_absolute": (*(f"joint{i}" for i in range(1, 7)), "rh_r1_joint"),
 }
 NOTE = (
     "Rows are the kept frames of each episode; they need not be evenly spaced. timestamp is "

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from rain.types import RainError
-from rain.worlds.libero.rendering import choose_gl_backend
+from rain.worlds.rendering import choose_gl_backend
 
 INSTALL_HELP = "the LIBERO simulator is not installed: pip install 'rain-robotics[sim]'"
 

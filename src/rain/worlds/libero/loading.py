@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.types import RainError
+from rain.worlds.bodies import body_subtree
 from rain.worlds.libero.files import INSTALL_HELP
-from rain.worlds.libero.regions import body_subtree
-from rain.worlds.libero.rendering import GL_HELP, choose_gl_backend
+from rain.worlds.rendering import GL_HELP, choose_gl_backend
 
 
 def make_env(bddl: Path) -> Any:
@@ -166,22 +166,3 @@ def finger_bodies(model: Any) -> dict[int, str]:
         for side, root in sides.items()
         for body in body_subtree(model.body_parentid, model.body(root).id)
     }
-
-
-def finger_touches(
-    model: Any, data: Any, fingers: Mapping[int, str], owners: Mapping[int, str]
-) -> dict[str, set[str]]:
-    """What the fingers touch -> which of them; see ``finger_bodies`` and ``body_owners``."""
-    bodies = model.geom_bodyid[data.contact.geom]  # (contacts, 2)
-    ours = np.isin(bodies, list(fingers))
-    touching: dict[str, set[str]] = {}
-    for one, two in bodies[ours.any(axis=1)].tolist():
-        for finger, thing in ((one, two), (two, one)):
-            if finger in fingers and thing in owners:
-                touching.setdefault(owners[thing], set()).add(fingers[finger])
-    return touching
-
-
-def body_owners(model: Any, roots: Mapping[str, int], names: list[str]) -> dict[int, str]:
-    """Body id -> name of the object it belongs to."""
-    return {body: name for name in names for body in body_subtree(model.body_parentid, roots[name])}

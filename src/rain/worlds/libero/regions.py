@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.types import RainError
+from rain.worlds.bodies import body_subtree as body_subtree  # the experts take it from here
 
 VISUAL_GROUP = 1
 """MuJoCo geom group of what cameras see."""
@@ -91,15 +92,6 @@ def parse_target(name: str) -> Target:
     if part and part not in known:
         raise RainError(f"target {name!r}: unknown part {part!r}; known: {', '.join(known)}")
     return Target(name, owner, known[part] if part else None)
-
-
-def body_subtree(parents: NDArray[np.int32], root: int) -> set[int]:
-    """Bodies under ``root``, itself included; ``parents[i] < i`` as MuJoCo numbers them."""
-    inside = {root}
-    for body in range(root + 1, len(parents)):
-        if int(parents[body]) in inside:
-            inside.add(body)
-    return inside
 
 
 def convex_hull_mask(points: NDArray, size: int) -> NDArray[np.bool_]:

@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rain.types import RainError
+from rain.worlds.bodies import body_subtree
 from rain.worlds.labels import Labeller
 from rain.worlds.libero.regions import (
     PARTS,
     VISUAL_GROUP,
     Target,
-    body_subtree,
     convex_hull_mask,
     parse_target,
 )
-from rain.worlds.libero.rendering import Renderer
+from rain.worlds.rendering import Renderer, project_points
 
 CAMERAS = {"agentview": "agentview", "wrist": "robot0_eye_in_hand"}
 """View -> MuJoCo camera."""
@@ -149,15 +149,7 @@ class Views:
 
     def project(self, points: ArrayLike, view: str, size: int) -> NDArray:
         """Project points (N, 3) to pixels (N, 2), u right, v down; NaN when behind the camera."""
-        camera, model, data = self._camera(view), self._model, self._data
-        away = np.asarray(points, dtype=np.float64) - data.cam_xpos[camera]
-        local = away @ data.cam_xmat[camera].reshape(3, 3)
-        focal = 0.5 * size / np.tan(np.deg2rad(model.cam_fovy[camera]) / 2)
-        depth = np.where(local[:, 2] < -1e-6, -local[:, 2], np.nan)
-        centre = (size - 1) / 2
-        u = focal * local[:, 0] / depth + centre
-        v = -focal * local[:, 1] / depth + centre
-        return np.stack([u, v], axis=1)
+        return project_points(self._model, self._data, self._camera(view), points, size)
 
     def close(self) -> None:
         """Free the GL context."""

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rain.types import Conventions, Observation, RainError, Subtask, TaskScript
+from rain.worlds.bodies import body_owners, body_subtree, finger_touches
 from rain.worlds.labels import Labeller
 from rain.worlds.libero import loading
 from rain.worlds.libero.goals import Predicate, goal_of
 from rain.worlds.libero.init_states import InitStates
-from rain.worlds.libero.regions import body_subtree
 from rain.worlds.libero.suites import find_task
 from rain.worlds.libero.views import CAMERAS, Views
 
@@ -377,9 +377,9 @@ class LiberoWorld:
 
     def _touches(self) -> dict[str, set[str]]:
         if not self._owners:
-            self._owners = loading.body_owners(self.model, self.env.obj_body_id, self.objects())
+            self._owners = body_owners(self.model, self.env.obj_body_id, self.objects())
             self._fingers = loading.finger_bodies(self.model)
-        return loading.finger_touches(self.model, self.data, self._fingers, self._owners)
+        return finger_touches(self.model, self.data, self._fingers, self._owners)
 
     def close(self) -> None:
         """Free the simulator and its GL context."""

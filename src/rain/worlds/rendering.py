@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from rain.types import RainError
 
@@ -178,3 +178,17 @@ class Renderer:
             if part is not None:
                 part.free()
         self._gl = self._context = self._scene = None
+
+
+def project_points(
+    model: mujoco.MjModel, data: mujoco.MjData, camera: int, points: ArrayLike, size: int
+) -> NDArray[np.float64]:
+    """Project scene points (N, 3), m, to pixels (N, 2), u right, v down; NaN when behind."""
+    away = np.asarray(points, dtype=np.float64) - data.cam_xpos[camera]
+    local = away @ data.cam_xmat[camera].reshape(3, 3)
+    focal = 0.5 * size / np.tan(np.deg2rad(model.cam_fovy[camera]) / 2)
+    depth = np.where(local[:, 2] < -1e-6, -local[:, 2], np.nan)
+    centre = (size - 1) / 2
+    u = focal * local[:, 0] / depth + centre
+    v = -focal * local[:, 1] / depth + centre
+    return np.stack([u, v], axis=1)
