@@ -58,7 +58,7 @@ def load_video_model(name: str, image_size: int | None = None) -> Any:
     from transformers import AutoConfig, EdgeTamVideoModel, Sam2VideoModel
 
     source = MODELS.get(name, name)
-    classes = {"sam2_video": Sam2VideoModel, "edgetam_video": EdgeTamVideoModel}
+    classes: dict[str, Any] = {"sam2_video": Sam2VideoModel, "edgetam_video": EdgeTamVideoModel}
     try:
         config = AutoConfig.from_pretrained(source)
         if config.model_type not in classes:

@@ -91,3 +91,12 @@ class RecordedSegmenter(_Known):
         if step not in self._number:
             raise RainError(f"the demonstration keeps no frame of {frame.stamp:g} s")
         return self._episode.region(self._number[step], target)[self._views_of.index(view)]
+
+
+def point_on(region: NDArray[np.bool_]) -> tuple[float, float]:
+    """The pixel (x, y) of a region that is nearest its centre; RainError where it is empty."""
+    pixels = np.argwhere(region)
+    if not len(pixels):
+        raise RainError("an empty region has no point")
+    nearest = pixels[np.argmin(((pixels - pixels.mean(axis=0)) ** 2).sum(axis=1))]
+    return float(nearest[1]) + 0.5, float(nearest[0]) + 0.5
