@@ -77,6 +77,14 @@ class Touch:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """Before action ``step`` the world said that the robot must hold still, and why."""
+
+    step: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class EpisodeResult:
     """What happened in one episode.
 
@@ -91,6 +99,9 @@ class EpisodeResult:
     steps: actions executed. predictions: network calls. seconds: by part, see ``PARTS``.
     touches: what the fingers touched. done: of each subtask of the script, the actions executed
         when the world first showed it done, or None. Both are None in records older than they are.
+    pauses: when perception made the robot hold still; one for each reason in turn.
+    told: the subtasks that the policy was told, where they were reasoned from the instruction
+        instead of taken from the script; ``transitions`` then count these.
     """
 
     outcome: str
@@ -106,6 +117,8 @@ class EpisodeResult:
     spoiled_step: int | None = None
     touches: tuple[Touch, ...] | None = None
     done: tuple[int | None, ...] | None = None
+    pauses: tuple[Pause, ...] = ()
+    told: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -84,8 +84,10 @@ class Journal:
             self._touches.setdefault(name, self.steps)
         self._milestones.note(self.steps, held)
 
-    def result(self, driver: Driver, clock: PartClock) -> EpisodeResult:
-        """What the episode came to."""
+    def result(
+        self, driver: Driver, clock: PartClock, told: tuple[str, ...] | None = None
+    ) -> EpisodeResult:
+        """What the episode came to; told: the subtasks, where the script's were not."""
         failure = "finished" if driver.finished else "horizon"
         failure = "spoiled" if self.spoiled_step is not None else failure
         rate = self._world.conventions.rate_hz
@@ -103,4 +105,6 @@ class Journal:
             spoiled_step=self.spoiled_step,
             touches=tuple(Touch(step, name) for name, step in self._touches.items()),
             done=tuple(self._milestones.steps),
+            pauses=tuple(driver.pauses),
+            told=told,
         )

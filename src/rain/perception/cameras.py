@@ -23,7 +23,11 @@ class Cameras:
         self._stamp = float("-inf")
 
     def begin(self) -> None:
-        """A subtask begins: every view may have another size than before."""
+        """A subtask begins: views may change their size, and the last frame may be looked at again.
+
+        A subtask ends in a frame that was looked at; in that same frame the next one is grounded.
+        """
+        self._stamp = float(np.nextafter(self._stamp, -np.inf))
         self._shapes.clear()
         self._changed.clear()
 

@@ -109,6 +109,12 @@ class RegionLoop:
         self._forget()
         self._target, self._phrase, self._wanted = target, phrase, True
 
+    def restart(self) -> None:
+        """Forget everything: another episode begins, whose stamps may be earlier."""
+        self._forget()
+        self._cameras = Cameras(self._options.frozen_after_s)
+        self._target, self._phrase, self._wanted = "", "", False
+
     def ground_again(self) -> None:
         """Ground the present target once more, e.g. after a pause."""
         self.begin(self._target, self._phrase)
@@ -252,6 +258,8 @@ class RegionLoop:
             else:
                 given[view] = region
         pause = self._pause(stamp, bool(given))
+        if pause is None and not given:
+            notes.append(f"no view shows the target since {stamp - self._seen_at:.1f} s")
         return Look(
             stamp,
             {view: r.region for view, r in given.items()} if pause is None else {},
@@ -274,7 +282,7 @@ class RegionLoop:
             return f"grounding {self._phrase!r}"
         missing = stamp - self._seen_at
         if missing > self._options.lost_after_s:
-            return f"the target {self._phrase!r} is lost since {missing:.1f} s"
+            return f"the target {self._phrase!r} is lost"
         return None
 
     def _forget(self) -> None:
