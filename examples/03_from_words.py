@@ -1,9 +1,11 @@
 """Run one episode from the bare instruction: a vision-language model plans and points, over HTTP.
 
-    python examples/03_from_words.py                        # a stub answers from LIBERO's annotations
-    python examples/03_from_words.py http://HOST:8000/v1    # a real one, e.g. vLLM with Cosmos-Reason2
+    python examples/03_from_words.py
+    python examples/03_from_words.py http://HOST:8000/v1
 
-The policy sees images and tracked regions; the simulator only judges. Needs the simulator:
+Without an address a stub answers from LIBERO's annotations; with one whoever serves there, e.g.
+vLLM with Cosmos-Reason2. The policy sees images and tracked regions; the simulator only judges.
+Needs the simulator:
 pip install "rain-robotics[sim]"
 """
 
@@ -59,6 +61,7 @@ class Annotated:
 
 
 def fingerprint(image: np.ndarray) -> str:
+    """Identify an image by its pixels."""
     return hashlib.sha256(image.tobytes()).hexdigest()
 
 
@@ -130,12 +133,15 @@ def run(scene: Any, url: str | None, horizon: int) -> tuple[Any, list[str]]:
 
 
 def main() -> None:
+    """Run an episode and tell it."""
     world = LiberoWorld("libero_object", 0)
     world.reset(seed=7)
     print(f"“{world.script.instruction}”")
     result, asked = run(world, sys.argv[1] if len(sys.argv) > 1 else None, horizon=280)
     for question in asked:
-        print("asked:", next(x for x in question.splitlines() if "nstruction: " in x or "Locate" in x))
+        print(
+            "asked:", next(x for x in question.splitlines() if "nstruction: " in x or "Locate" in x)
+        )
     print("told:", ", ".join(result.told or map(str, world.script.subtasks)))
     for pause in result.pauses:
         print(f"step {pause.step}: paused, {pause.reason}")

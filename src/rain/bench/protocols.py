@@ -34,6 +34,9 @@ class PerceivedWorld(Protocol):
     def pause(self) -> str | None:
         """Why the robot must hold still now, or None."""
 
+    def follow(self) -> None:
+        """Keep following the target; called after every step."""
+
     def told(self, script: TaskScript) -> TaskScript:
         """What the policy is told to do for ``script``, whose goal is judged: the same script, or
         one reasoned from its instruction alone. RainError where that cannot be done."""

@@ -38,7 +38,7 @@ from rain.bench.episode import (
     Transition,
 )
 from rain.bench.journal import Journal
-from rain.bench.protocols import AnyPolicy, RolloutWorld
+from rain.bench.protocols import AnyPolicy, PerceivedWorld, RolloutWorld
 from rain.types import TaskScript
 
 __all__ = [
@@ -86,6 +86,9 @@ def rollout(
         action = driver.action(journal.steps)
         with clock("physics"):
             world.step(action)
+        if isinstance(world, PerceivedWorld):
+            with clock("rendering"):
+                world.follow()
         with clock("judging"):
             reached = bool(goal())
             journal.note(reached, whole is not None and bool(whole()))

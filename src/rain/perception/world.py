@@ -25,7 +25,7 @@ MakeLoop = Callable[[Any], RegionLoop]
 
 
 class PerceivedWorld:
-    """Wraps a world: observes with perceived regions, and looks after steps to keep following.
+    """Wraps a world: observes with perceived regions, and follows the target between observations.
 
     What it does not define itself is the world's own.
     """
@@ -72,10 +72,14 @@ class PerceivedWorld:
         self._loop.restart()
 
     def step(self, action: ArrayLike) -> None:
-        """Apply one action, and follow the target in the frame after it, if one is due."""
+        """Apply one action."""
         self._world.step(action)
         self._steps += 1
-        if self._subtask is not None and self._steps % self._every == 0:
+
+    def follow(self) -> None:
+        """Follow the target in the present frame, if one is due."""
+        due = self._subtask is not None and self._steps % self._every == 0
+        if due and self._looked != self._steps:
             self._look_now()
 
     def observe(self, subtask: Subtask, *, regions: bool = True) -> Observation:
