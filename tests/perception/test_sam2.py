@@ -243,8 +243,12 @@ def test_a_model_of_another_kind_is_refused(tmp_path):
 
 
 def test_an_odd_working_size_is_refused(sam2):
+    from transformers import EdgeTamVideoConfig
+
     with pytest.raises(RainError, match="multiple of 32 pixels, got 336"):
         set_image_size(sam2.config, 336)
+    with pytest.raises(RainError, match="multiple of 256 pixels, got 352"):
+        set_image_size(EdgeTamVideoConfig(), 352)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ frame can ask for (``prune``); results are the same to the bit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,8 @@ MODELS = {
 }
 """Short name -> repository on the Hugging Face hub."""
 
-STRIDE = 32
-"""The backbone's coarsest stride: a working size is a multiple of it."""
+_STRIDE, _FEATURES = 32, 16
+"""The backbone's coarsest stride, and that of the features that are remembered."""
 
 # ImageNet's, as the models' processors have them.
 _MEAN = (0.485, 0.456, 0.406)
@@ -52,7 +53,7 @@ def load_video_model(name: str, image_size: int | None = None) -> Any:
     """A Sam2VideoModel or EdgeTamVideoModel, in evaluation mode, from the hub or a local folder.
 
     name: a short name of ``MODELS``, a repository's, or a folder's. image_size: side in pixels to
-    which images are resized for the network, a multiple of 32; by default the model's own (1024).
+    which images are resized for the network, see ``stride_of``; by default the model's own (1024).
     Smaller is faster and coarser. RainError where the weights are not to be had.
     """
     from transformers import AutoConfig, EdgeTamVideoModel, Sam2VideoModel
@@ -88,10 +89,11 @@ def set_image_size(config: Any, size: int) -> None:
     """Let a model of this configuration work on images of ``size`` pixels; changes ``config``.
 
     Its weights do not depend on it: positions are interpolated or computed. RainError where it is
-    no multiple of ``STRIDE``.
+    no multiple of ``stride_of`` the configuration.
     """
-    if size < STRIDE or size % STRIDE:
-        raise RainError(f"image size: expected a multiple of {STRIDE} pixels, got {size}")
+    stride = stride_of(config)
+    if size < stride or size % stride:
+        raise RainError(f"image size: expected a multiple of {stride} pixels, got {size}")
     config.image_size = size
     config.prompt_encoder_config.image_size = size
     config.memory_attention_rope_feat_sizes = [size // 16, size // 16]
@@ -99,6 +101,15 @@ def set_image_size(config: Any, size: int) -> None:
     vision.backbone_feature_sizes = [[size // s, size // s] for s in (4, 8, 16)]
     if getattr(vision.backbone_config, "model_type", "") == "sam2_hiera_det_model":
         vision.backbone_config.image_size = [size, size]
+
+
+def stride_of(config: Any) -> int:
+    """Pixels that a model's working size is a multiple of: 32 for SAM 2, 256 for EdgeTAM.
+
+    EdgeTAM cuts its features into as many windows as it has latents in two dimensions.
+    """
+    windows = math.isqrt(getattr(config, "perceiver_resampler_num_latents_2d", 0))
+    return math.lcm(_STRIDE, _FEATURES * windows) if windows else _STRIDE
 
 
 class Sam2Segmenter:
