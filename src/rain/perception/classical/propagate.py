@@ -11,6 +11,10 @@ import numpy as np
 from rain.types import Array
 
 
+UNLIKE = 1e-6
+"""Weight of a pixel's own place beside those that are like it, of weight up to 1 each."""
+
+
 def propagate(before: Array, labels: Array, now: Array, radius: int, sharpness: float) -> Array:
     """Labels (H, W) of ``now`` from the ``labels`` of ``before``; images float (H, W, C).
 
@@ -20,8 +24,10 @@ def propagate(before: Array, labels: Array, now: Array, radius: int, sharpness: 
     pad = ((radius, radius), (radius, radius))
     images = np.pad(before, (*pad, (0, 0)), mode="edge")
     known = np.pad(labels, pad, mode="edge")
-    total = np.full((height, width), 1e-9, np.float32)
-    mean = np.zeros((height, width), np.float32)
+    # Where nothing is alike, a pixel keeps the label of its place: what comes into the image beside
+    # the target is taken for more of it.
+    total = np.full((height, width), UNLIKE, np.float32)
+    mean = UNLIKE * labels
     for down in range(2 * radius + 1):
         for right in range(2 * radius + 1):
             at = np.s_[down : down + height, right : right + width]
