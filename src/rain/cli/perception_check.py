@@ -60,6 +60,8 @@ def run_check(command: Check) -> int:
     if command.segmenter == "truth":
         raise RainError("segmenter truth is what the others are compared with")
     console = Console()
+    if not console.is_terminal:  # a file or a pipe has no width
+        console = Console(width=120)
     folder = command.out or Path("runs") / f"perception-{command.segmenter}"
     folder.mkdir(parents=True, exist_ok=True)
     checked = _follow(command, console)
@@ -92,9 +94,10 @@ def _follow(command: Check, console: Console) -> Checked:
 def _report(checked: Checked, console: Console) -> dict[str, Any]:
     """Print a row for each view and action type; the same as JSON."""
     table = Table(title="regions against the simulator's")
-    headings = ("view", "subtasks", "frames", "IoU", "by quarter", "lost", "not seeded", "false")
+    headings = ("view", "subtasks", "frames", "IoU", "by quarter", "lost", "unseeded", "false")
     for heading in headings:
-        table.add_column(heading, justify="left" if heading in ("view", "subtasks") else "right")
+        left = heading in ("view", "subtasks")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     rows = {}
     for view in dict.fromkeys(f.view for f in checked.followed):
         here = [f for f in checked.followed if f.view == view]
