@@ -10,7 +10,6 @@ import numpy as np
 
 from rain.types import Array
 
-
 UNLIKE = 1e-6
 """Weight of a pixel's own place beside those that are like it, of weight up to 1 each."""
 
