@@ -55,6 +55,7 @@ PUSH = TaskScript("push", (Subtask("push", "plate_1->stove_1"),))
         ("progress too early", failed(PUSH, done=(None,), transitions=left(0))),
         ("unknown", failed(limit_steps=None)),
         ("unknown", failed(done=None)),
+        ("unknown", failed(told=("grasp milk_1",))),
     ],
 )
 def test_kinds(kind, failure):

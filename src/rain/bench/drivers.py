@@ -11,16 +11,17 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.bench.episode import PartClock, RolloutConfig, Transition
+from rain.bench.episode import PartClock, Pause, RolloutConfig, Transition
 from rain.bench.protocols import (
     AnyPolicy,
     Needs,
     ObservedWorld,
+    PerceivedWorld,
     RolloutWorld,
     WorldPolicy,
     needs_of,
 )
-from rain.types import Policy, Prediction, RainError, Subtask, TaskScript
+from rain.types import Observation, Policy, Prediction, RainError, Subtask, TaskScript
 
 DELTAS, JOINTS = "libero_osc_pose_delta", "omy_joint_absolute"
 """Meanings of actions with which the arm can be held still."""
@@ -68,6 +69,7 @@ class Driver(Protocol):
     """
 
     transitions: list[Transition]
+    pauses: list[Pause]
     predictions: int
     blind_looks: int
     latest: Prediction | None
@@ -99,7 +101,7 @@ def make_driver(
 
 
 class LookingDriver:
-    """Looks when a look is due, else goes on with its chunk."""
+    """Looks when a look is due, else goes on with its chunk. While perception pauses, it holds.."""
 
     def __init__(
         self,
@@ -110,6 +112,7 @@ class LookingDriver:
         clock: PartClock,
     ) -> None:
         self.transitions: list[Transition] = []
+        self.pauses: list[Pause] = []
         self.predictions = 0
         self.blind_looks = 0
         self.latest: Prediction | None = None
@@ -121,6 +124,7 @@ class LookingDriver:
         self._chunk: NDArray | None = None
         self._chunk_step = 0
         self._action: NDArray | None = None
+        self._paused = False
 
     @property
     def index(self) -> int:
@@ -137,7 +141,7 @@ class LookingDriver:
         while not self.finished and self._look_due(step):
             if not self._look(step):
                 break
-        if self.finished:
+        if self.finished or self._paused:
             meaning = self._world.conventions.action
             chunk = self._chunk if meaning == DELTAS else resting(self._world)
             self._action = hold(self._action, chunk, meaning)
@@ -151,14 +155,17 @@ class LookingDriver:
         return self._finished_at is not None and steps - self._finished_at >= self._config.settle
 
     def _look_due(self, step: int) -> bool:
-        if self._chunk is None or self._config.check_every_step:
+        if self._chunk is None or self._config.check_every_step or self._pause() is not None:
             return True
         limit = self._config.confirm_after if self._cursor.streak else self._config.execute
         return step - self._chunk_step >= limit
 
     def _look(self, step: int) -> bool:
         """Observe and predict for the current subtask; say whether that completed it."""
-        prediction = self._predict()
+        observation = self._observe()
+        if self._pauses_now(step):
+            return False
+        prediction = self._predict(observation)
         # When every step is checked, most looks are for the progress only.
         progress_only = (
             self._config.check_every_step
@@ -180,13 +187,29 @@ class LookingDriver:
             self._chunk = None
         return True
 
-    def _predict(self) -> Prediction:
+    def _pause(self) -> str | None:
+        return self._world.pause if isinstance(self._world, PerceivedWorld) else None
+
+    def _pauses_now(self, step: int) -> bool:
+        """Whether perception makes the robot hold still; a chunk is no good after that."""
+        reason = self._pause()
+        if reason is not None and not (self._paused and self.pauses[-1].reason == reason):
+            self.pauses.append(Pause(step, reason))
+        self._paused = reason is not None
+        if self._paused:
+            self._chunk = None
+        return self._paused
+
+    def _observe(self) -> Observation:
         with self._clock("rendering"):
             observation = self._world.observe(self._cursor.subtask, regions=self._needs.regions)
         if self._needs.instruction:
             observation = replace(observation, instruction=self._instruction)
         if self._needs.proprioception:
             observation = replace(observation, proprioception=self._world.proprioception())
+        return observation
+
+    def _predict(self, observation: Observation) -> Prediction:
         with self._clock("network"):
             self.latest = self._policy.predict(observation)
         self.predictions += 1
@@ -220,6 +243,7 @@ class WorldDriver:
         clock: PartClock,
     ) -> None:
         self.transitions: list[Transition] = []
+        self.pauses: list[Pause] = []
         self.index, self.finished = 0, False
         self._world, self._config, self._clock = world, config, clock
         self._actions = policy.actions(world, script)
@@ -265,11 +289,11 @@ def hold(last: NDArray | None, chunk: NDArray | None, meaning: str) -> NDArray:
     """The action that keeps the arm and the gripper as they are, float32 (7,).
 
     What "still" is depends on what an action means, so there is no default: an unknown meaning
-    raises RainError. ``chunk`` is used where no action was executed yet.
+    raises RainError. ``chunk`` is used where no action was executed yet; without one the gripper is
+    told nothing.
     """
     if last is None:
-        assert chunk is not None
-        last = chunk[0]
+        last = np.zeros(7, np.float32) if chunk is None else chunk[0]
     if meaning == JOINTS:
         return last
     if meaning != DELTAS:

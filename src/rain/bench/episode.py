@@ -77,6 +77,14 @@ class Touch:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """Before action ``step`` the world said that the robot must hold still, and why."""
+
+    step: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class EpisodeResult:
     """What happened in one episode.
 
@@ -95,6 +103,9 @@ class EpisodeResult:
         actions executed when an object was last held. limit_steps: steps after which a joint was
         at its limit. blind_looks: looks in which no view showed the target's region. The last six
         are None in records older than they are.
+    pauses: when perception made the robot hold still; one for each reason in turn.
+    told: the subtasks that the policy was told, where they were reasoned from the instruction
+        instead of taken from the script; ``transitions`` then count these.
     """
 
     outcome: str
@@ -114,6 +125,8 @@ class EpisodeResult:
     held_until: int | None = None
     limit_steps: int | None = None
     blind_looks: int | None = None
+    pauses: tuple[Pause, ...] = ()
+    told: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

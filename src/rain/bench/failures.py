@@ -22,7 +22,7 @@ KINDS = {
     "progress too early": "the policy left a subtask that was not done",
     "progress too late": "a subtask was done, and the policy did not leave it",
     "undone": "every subtask was done once, and the goal does not hold at the end",
-    "unknown": "the record is of an older version, which did not note enough",
+    "unknown": "the record does not tell: of an older version, or subtasks of the policy's own",
 }
 """Kind -> what it means. The first that fits counts, subtask by subtask in the script's order."""
 
@@ -38,20 +38,28 @@ def failure_of(record: EpisodeRecord) -> str | None:
     result = record.result
     if result is None or result.success:
         return None
+    return _episode_failure(record, result) or _script_failure(record, result)
+
+
+def _episode_failure(record: EpisodeRecord, result: EpisodeResult) -> str | None:
+    """What was wrong with the episode as a whole, or None."""
+    asked = {s.target for s in record.script.subtasks if s.action_type == "grasp"}
     if result.outcome == "spoiled":
         return "whole task done"
-    if result.done is None or result.limit_steps is None or result.blind_looks is None:
+    if None in (result.done, result.limit_steps, result.blind_looks) or result.told is not None:
         return "unknown"
-    if result.blind_looks > BLIND * max(result.predictions, 1):
+    if (result.blind_looks or 0) > BLIND * max(result.predictions, 1):
         return "region lost"
-    if result.limit_steps > AT_LIMIT * result.steps:
+    if (result.limit_steps or 0) > AT_LIMIT * result.steps:
         return "joint limit"
-    asked = {s.target for s in record.script.subtasks if s.action_type == "grasp"}
-    if any(grasp.object not in asked for grasp in result.grasps):
-        return "wrong object"
-    left = {transition.subtask for transition in result.transitions}
+    return "wrong object" if any(g.object not in asked for g in result.grasps) else None
+
+
+def _script_failure(record: EpisodeRecord, result: EpisodeResult) -> str:
+    """What went wrong in the first subtask in which something did."""
+    left, done = {transition.subtask for transition in result.transitions}, result.done or ()
     for i, subtask in enumerate(record.script.subtasks):
-        if kind := _subtask_failure(subtask, result.done[i] is not None, i in left, result):
+        if kind := _subtask_failure(subtask, done[i] is not None, i in left, result):
             return kind
     return "undone"
 

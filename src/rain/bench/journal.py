@@ -99,8 +99,10 @@ class Journal:
             self._touches.setdefault(name, self.steps)
         self._milestones.note(self.steps, held)
 
-    def result(self, driver: Driver, clock: PartClock) -> EpisodeResult:
-        """What the episode came to."""
+    def result(
+        self, driver: Driver, clock: PartClock, told: tuple[str, ...] | None = None
+    ) -> EpisodeResult:
+        """What the episode came to; told: the subtasks, where the script's were not."""
         failure = "finished" if driver.finished else "horizon"
         failure = "spoiled" if self.spoiled_step is not None else failure
         rate = self._world.conventions.rate_hz
@@ -122,4 +124,6 @@ class Journal:
             held_until=self._held_until,
             limit_steps=self._limit_steps,
             blind_looks=driver.blind_looks,
+            pauses=tuple(driver.pauses),
+            told=told,
         )

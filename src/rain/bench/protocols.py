@@ -26,6 +26,22 @@ class ObservedWorld(World, Protocol):
         """(n,): the simulator's own state, asked for by policies that need it."""
 
 
+@runtime_checkable
+class PerceivedWorld(Protocol):
+    """A world whose regions come from perception, which may fail; and which may read."""
+
+    @property
+    def pause(self) -> str | None:
+        """Why the robot must hold still now, or None."""
+
+    def follow(self) -> None:
+        """Keep following the target; called after every step."""
+
+    def told(self, script: TaskScript) -> TaskScript:
+        """What the policy is told to do for ``script``, whose goal is judged: the same script, or
+        one reasoned from its instruction alone. RainError where that cannot be done."""
+
+
 class RolloutWorld(ObservedWorld, Protocol):
     """A world that can also say what the gripper touches, and what is done."""
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rain.bench.episode import EpisodeResult, Grasp, Touch, Transition
+from rain.bench.episode import EpisodeResult, Grasp, Pause, Touch, Transition
 from rain.bench.lines import LineFile, read_lines
 from rain.types import RainError, Subtask, TaskScript
 
@@ -68,8 +68,9 @@ class EpisodeRecord:
             asdict(self.result) if self.result is not None else {"outcome": "crashed"}
         )
         subtasks = self.script.subtasks
+        left = result.get("told") or tuple(map(str, subtasks))
         for transition in result.get("transitions", ()):
-            transition["left"] = str(subtasks[transition["subtask"]])
+            transition["left"] = left[transition["subtask"]]
         return {
             "format": FORMAT,
             **asdict(self.trial),
@@ -116,6 +117,9 @@ def _result(line: dict[str, Any]) -> EpisodeResult:
     fields["grasps"] = tuple(Grasp(**grasp) for grasp in fields["grasps"])
     if fields.get("touches") is not None:
         fields["touches"] = tuple(Touch(**touch) for touch in fields["touches"])
+    fields["pauses"] = tuple(Pause(**pause) for pause in fields.get("pauses", ()))
+    if fields.get("told") is not None:
+        fields["told"] = tuple(fields["told"])
     if fields.get("done") is not None:
         fields["done"] = tuple(fields["done"])
     return EpisodeResult(**fields)

@@ -38,7 +38,7 @@ from rain.bench.episode import (
     Transition,
 )
 from rain.bench.journal import Journal
-from rain.bench.protocols import AnyPolicy, RolloutWorld
+from rain.bench.protocols import AnyPolicy, PerceivedWorld, RolloutWorld
 from rain.types import TaskScript
 
 __all__ = [
@@ -62,12 +62,14 @@ def rollout(
     script: TaskScript,
     config: RolloutConfig | None = None,
     *,
+    told: TaskScript | None = None,
     goal: Callable[[], bool] | None = None,
     whole: Callable[[], bool] | None = None,
     watch: Callable[[Moment], None] | None = None,
 ) -> EpisodeResult:
     """Run one episode from the world's present state.
 
+    told: what the policy is told to do; ``script`` if not given, which is what is judged.
     goal: judged after every step; the world's own ``success`` if not given.
     whole: the goal of the longer task that must not get done; None where there is none.
     watch: called after every step, e.g. to film.
@@ -77,13 +79,16 @@ def rollout(
     goal = goal or world.success
     policy.conventions.check(world.conventions, "the policy", "the world")
     clock = PartClock()
-    driver = make_driver(world, policy, script, config, clock)
+    driver = make_driver(world, policy, told or script, config, clock)
     journal = Journal(world, script, whole_fails=whole is not None)
     last = False
     while not last:
         action = driver.action(journal.steps)
         with clock("physics"):
             world.step(action)
+        if isinstance(world, PerceivedWorld):
+            with clock("rendering"):
+                world.follow()
         with clock("judging"):
             reached = bool(goal())
             journal.note(action, reached, whole is not None and bool(whole()))
@@ -96,7 +101,9 @@ def rollout(
         if watch is not None:
             with clock("video"):
                 watch(_moment(driver, journal, last))
-    return journal.result(driver, clock)
+    reasoned = told is not None and told.subtasks != script.subtasks
+    subtasks = tuple(map(str, told.subtasks)) if told is not None and reasoned else None
+    return journal.result(driver, clock, subtasks)
 
 
 def _moment(driver: Driver, journal: Journal, last: bool) -> Moment:

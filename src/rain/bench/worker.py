@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from rain.bench.episode import EpisodeResult, RolloutConfig
 from rain.bench.policy_process import PolicyLostError
-from rain.bench.protocols import AnyPolicy, TaskWorld
+from rain.bench.protocols import AnyPolicy, PerceivedWorld, TaskWorld
 from rain.bench.records import EpisodeRecord, Trial
 from rain.bench.rollouts import rollout
 from rain.bench.scoring import TaskKey
@@ -138,8 +138,16 @@ def _play(
 ) -> tuple[EpisodeResult, str | None]:
     """The rollout, filmed or not; also the video's name."""
     script, config = assignment.script, setup.rollout_of(trial)
+    told = world.told(script) if isinstance(world, PerceivedWorld) else script
     play = partial(
-        rollout, world, policy, script, config, goal=assignment.goal, whole=assignment.whole
+        rollout,
+        world,
+        policy,
+        script,
+        config,
+        told=told,
+        goal=assignment.goal,
+        whole=assignment.whole,
     )
     if not setup.films(trial):
         return play(), None
@@ -148,7 +156,7 @@ def _play(
     )
     film = setup.folder / name
     with VideoWriter(film, EpisodeFilm.fps(world.conventions.rate_hz)) as writer:
-        result = play(watch=EpisodeFilm(world, script, writer))
+        result = play(watch=EpisodeFilm(world, told, writer))
     if setup.film == "failures" and result.success:
         film.unlink()
         return result, None

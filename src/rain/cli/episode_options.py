@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rain.bench.campaign import Campaign
 from rain.bench.episode import RolloutConfig
 from rain.bench.omy import worlds_of
-from rain.bench.protocols import PolicySource
+from rain.bench.protocols import PolicySource, WorldSource
 from rain.bench.records import Target
 from rain.bench.sources import Rendering
 from rain.bench.trials import Starts
 from rain.bench.worker import Film
+from rain.perception.options import PerceptionOptions, SegmenterName
+from rain.perception.world import PerceivedWorlds
 from rain.types import RainError
 
 
@@ -47,6 +49,11 @@ class EpisodeOptions:
     execute: int | None = None
     """Actions of a chunk that are executed before the next look; default: 8 of RAIN's 16, of a
     served policy what its conventions say."""
+    segmenter: SegmenterName = "truth"
+    """Where regions come from: the simulator (truth), or a tracker that is seeded once a subtask:
+    classical (no weights needed), sam2, edgetam (docs/perception.md)."""
+    perception: PerceptionOptions = field(default_factory=PerceptionOptions)
+    """How targets are pointed at and followed, where regions are not the simulator's own."""
     threshold: float = 0.7
     """Completion above which a subtask counts as complete."""
     consecutive: int = 2
@@ -56,7 +63,7 @@ class EpisodeOptions:
         """The same as the bench room's words; folder: where ``out`` names none."""
         return Campaign(
             policies=policies,
-            worlds=worlds_of(suite, self.rendering, self.threads),
+            worlds=self._worlds(suite),
             suite=suite,
             tasks=tasks,
             episodes=self.episodes,
@@ -74,6 +81,12 @@ class EpisodeOptions:
             ),
             own_horizons=self.horizon is None,
         )
+
+    def _worlds(self, suite: str) -> WorldSource:
+        worlds = worlds_of(suite, self.rendering, self.threads)
+        if self.segmenter == "truth" and self.perception == PerceptionOptions():
+            return worlds
+        return PerceivedWorlds(worlds, self.segmenter, self.perception)
 
 
 def _executed(asked: int | None, policies: PolicySource) -> int:

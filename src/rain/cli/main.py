@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("rain.cli.train", "train RAIN on a dataset"),
     "ablate": ("rain.cli.ablate", "train the variants of the paper's Table 2 and compare them"),
     "rollout": ("rain.cli.rollout", "run a checkpoint in the simulator and score it"),
+    "perception": ("rain.cli.perception", "check a tracker against the simulator, ask a VLM"),
     "bench": ("rain.cli.bench", "the benchmark LIBERO-EX: its tasks and init states"),
     "serve": ("rain.cli.serve", "serve a checkpoint's predictions to robots and other programs"),
     "omy": ("rain.cli.omy", "the simulated OMY-F3M arm: pictures of its scenes, its speed"),
