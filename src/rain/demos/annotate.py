@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from rain.types import RainError, Subtask, SubtaskSpan, TaskScript
 from rain.worlds.libero.experts.mechanisms import find_mechanism
-from rain.worlds.libero.world import LIFTED, LiberoWorld
+from rain.worlds.libero.world import LiberoWorld
+from rain.worlds.mujoco_world import LIFTED
 from rain.worlds.opening import RecordedWorld
 
 WITHDRAWN = 0.04

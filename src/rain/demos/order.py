@@ -12,7 +12,7 @@ import numpy as np
 
 from rain.demos.annotate import Trace
 from rain.types import TaskScript
-from rain.worlds.libero.world import LIFTED
+from rain.worlds.mujoco_world import LIFTED
 
 
 def in_the_order_done(script: TaskScript, seen: Trace) -> tuple[TaskScript, Trace]:

@@ -11,23 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rain.types import Conventions, Observation, RainError, Subtask, TaskScript
+from rain.types import Conventions, RainError, TaskScript
 from rain.worlds.bodies import body_owners, body_subtree, finger_touches
-from rain.worlds.labels import Labeller
 from rain.worlds.libero import loading
 from rain.worlds.libero.goals import Predicate, goal_of
 from rain.worlds.libero.init_states import InitStates
 from rain.worlds.libero.suites import find_task
 from rain.worlds.libero.views import CAMERAS, Views
+from rain.worlds.mujoco_world import MujocoWorld
 
 STATE_MEANING = "libero_ee_axis_angle_gripper"
 ACTION_MEANING = "libero_osc_pose_delta"
 RATE_HZ = 20.0
 SETTLE_STEPS = 20
 """Stored states are unsettled: objects start 5-7 cm above the table."""
-
-LIFTED = 0.04
-"""m; an object this far above its resting height counts as lifted."""
 
 IDLE = np.array([0, 0, 0, 0, 0, 0, -1], dtype=np.float64)
 
@@ -42,8 +39,10 @@ def libero_conventions(
     return Conventions(views, image_size, STATE_MEANING, ACTION_MEANING, RATE_HZ)
 
 
-class LiberoWorld:
+class LiberoWorld(MujocoWorld):
     """A LIBERO task's scene. Positions it takes and gives are in the robot base frame, metres."""
+
+    _views: Views
 
     def __init__(
         self,
@@ -223,15 +222,6 @@ class LiberoWorld:
 
     # --- what it shows ------------------------------------------------------------------------
 
-    def observe(self, subtask: Subtask, *, regions: bool = True) -> Observation:
-        """Render every view, and unless told otherwise the region of the subtask's target."""
-        images, masks = {}, {}
-        for view in self.conventions.views:
-            images[view] = self.render(view, self.conventions.image_size)
-            if regions:
-                masks[view] = self.regions([subtask.target], view)[0]
-        return Observation(images, masks, self.state(), subtask.action_type)
-
     def state(self) -> NDArray[np.float32]:
         """(7,): end-effector position (m), axis-angle (rad), gripper opening (m)."""
         position, rotation = self.ee_pose()
@@ -301,21 +291,9 @@ class LiberoWorld:
             np.resize(size, 3),
         )
 
-    def render(self, view: str, size: int) -> NDArray[np.uint8]:
-        """One view's image, upright uint8 (size, size, 3)."""
-        return self._views.rgb(view, size)
-
-    def regions(self, targets: list[str], view: str, size: int | None = None) -> NDArray[np.bool_]:
-        """Regions of several targets in one view from one segmentation: bool (n, size, size)."""
-        return self._views.regions(targets, view, size or self.conventions.image_size)
-
     def targets(self) -> tuple[str, ...]:
         """Names of all targets of the scene: objects, fixtures, their parts, places."""
         return self._views.targets()
-
-    def label_map(self, view: str, labeller: Labeller) -> NDArray[np.uint8]:
-        """Regions of all targets in one view as uint8 (S, S); see ``rain.worlds.labels``."""
-        return self._views.label_map(view, self.conventions.image_size, labeller)
 
     def project(self, points: ArrayLike, view: str, size: int | None = None) -> NDArray:
         """Project base-frame points (N, 3) to pixels (N, 2), u right, v down; NaN when behind."""
@@ -359,21 +337,6 @@ class LiberoWorld:
         angles = self.data.qpos[robot._ref_joint_pos_indexes]
         limits = self.model.jnt_range[robot._ref_joint_indexes]
         return float(np.minimum(angles - limits[:, 0], limits[:, 1] - angles).min())
-
-    def held_object(self) -> str | None:
-        """The object that both fingers touch and that is lifted off its rest."""
-        for name in self.touched_by_both_fingers():
-            if self.object_pose(name)[0][2] > self._rest_height.get(name, np.inf) + LIFTED / 2:
-                return name
-        return None
-
-    def touched_by_both_fingers(self) -> list[str]:
-        """Objects in contact with both fingers."""
-        return [name for name, sides in self._touches().items() if len(sides) == 2]
-
-    def touched_objects(self) -> list[str]:
-        """Objects in contact with any finger."""
-        return list(self._touches())
 
     def _touches(self) -> dict[str, set[str]]:
         if not self._owners:

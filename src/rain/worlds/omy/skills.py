@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.types import Subtask
+from rain.worlds.mujoco_world import LIFTED
 from rain.worlds.omy import arm
 from rain.worlds.omy.hand import Hand, StuckError, Style
 from rain.worlds.omy.things import Thing, find_thing
-from rain.worlds.omy.world import LIFTED, OmyWorld
+from rain.worlds.omy.world import OmyWorld
 
 NEAR = 0.012
 """m from a waypoint at which the hand goes on to the next one, without a stop."""

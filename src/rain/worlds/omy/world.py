@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rain.types import ACTION_DIM, Conventions, Observation, RainError, Subtask, TaskScript
+from rain.types import ACTION_DIM, Conventions, RainError, TaskScript
 from rain.worlds.bodies import body_owners, body_subtree, finger_touches
-from rain.worlds.labels import Labeller
+from rain.worlds.mujoco_world import MujocoWorld
 from rain.worlds.omy import arm
 from rain.worlds.omy.kinematics import forward
 from rain.worlds.omy.layouts import Layout, sample_layout
@@ -34,9 +34,6 @@ IMAGE_SIZE = 336
 SETTLE_STEPS = 10
 EVALUATION_STATES, FIRST_EVALUATION_SEED = 50, 2**31
 """Init states for evaluation are the layouts of these seeds, which no demonstration has."""
-LIFTED = 0.04
-"""m; an object this far above its resting height counts as lifted."""
-
 _LOW = np.append(arm.LIMITS[:, 0], arm.GRIPPER_LIMITS[0])
 _HIGH = np.append(arm.LIMITS[:, 1], arm.GRIPPER_LIMITS[1])
 _FARTHEST = np.append(np.full(6, arm.SPEED), arm.GRIPPER_SPEED) / RATE_HZ
@@ -65,8 +62,10 @@ def _compiled(things: tuple[str, ...]) -> Any:
     return mujoco.MjModel.from_xml_string(scene_xml(things))
 
 
-class OmyWorld:
+class OmyWorld(MujocoWorld):
     """The arm above a table with the things of one task."""
+
+    _views: Views
 
     def __init__(
         self,
@@ -252,15 +251,6 @@ class OmyWorld:
 
     # --- what it shows ------------------------------------------------------------------------
 
-    def observe(self, subtask: Subtask, *, regions: bool = True) -> Observation:
-        """Render every view, and unless told otherwise the region of the subtask's target."""
-        images, masks = {}, {}
-        for view in self.conventions.views:
-            images[view] = self.render(view, self.conventions.image_size)
-            if regions:
-                masks[view] = self.regions([subtask.target], view)[0]
-        return Observation(images, masks, self.state(), subtask.action_type)
-
     def state(self) -> NDArray[np.float32]:
         """(7,) rad: six joints and the gripper, as measured."""
         return self.data.qpos[self._qpos].astype(np.float32)
@@ -283,18 +273,6 @@ class OmyWorld:
             raise RainError(f"{name!r} is not in this scene; it has {', '.join(self.objects())}")
         body = self._bodies[name]
         return self.data.xpos[body].copy(), self.data.xmat[body].reshape(3, 3).copy()
-
-    def render(self, view: str, size: int) -> NDArray[np.uint8]:
-        """One view's image, upright uint8 (size, size, 3)."""
-        return self._views.rgb(view, size)
-
-    def regions(self, targets: list[str], view: str, size: int | None = None) -> NDArray[np.bool_]:
-        """Regions of several targets in one view from one segmentation: bool (n, size, size)."""
-        return self._views.regions(targets, view, size or self.conventions.image_size)
-
-    def label_map(self, view: str, labeller: Labeller) -> NDArray[np.uint8]:
-        """Regions of all targets in one view as uint8 (S, S); see ``rain.worlds.labels``."""
-        return self._views.label_map(view, self.conventions.image_size, labeller)
 
     def project(self, points: ArrayLike, view: str, size: int | None = None) -> NDArray:
         """Project points (N, 3) to pixels (N, 2), u right, v down; NaN when behind."""
@@ -322,21 +300,6 @@ class OmyWorld:
         """How far the arm's joint that is nearest to a limit of its own is from it, rad."""
         angles = self.data.qpos[self._qpos[:6]]
         return float(np.minimum(angles - arm.LIMITS[:, 0], arm.LIMITS[:, 1] - angles).min())
-
-    def held_object(self) -> str | None:
-        """The thing that both fingers touch and that is lifted off its rest."""
-        for name in self.touched_by_both_fingers():
-            if self.object_pose(name)[0][2] > self._rest_height.get(name, np.inf) + LIFTED / 2:
-                return name
-        return None
-
-    def touched_by_both_fingers(self) -> list[str]:
-        """Things in contact with both fingers."""
-        return [name for name, sides in self._touches().items() if len(sides) == 2]
-
-    def touched_objects(self) -> list[str]:
-        """Things in contact with any finger."""
-        return list(self._touches())
 
     def close(self) -> None:
         """Free the GL context."""

@@ -30,7 +30,8 @@ from rain.worlds.libero.experts.motion import (
 from rain.worlds.libero.experts.places import Place, find_place
 from rain.worlds.libero.experts.reach import Reach
 from rain.worlds.libero.experts.shapes import object_box, overhang
-from rain.worlds.libero.world import LIFTED, LiberoWorld
+from rain.worlds.libero.world import LiberoWorld
+from rain.worlds.mujoco_world import LIFTED
 
 ASKEW = 0.3
 """rad from its pose at which the hand does not come down on an object yet."""
