@@ -17,7 +17,7 @@ from rain.demos.replay import ReplayConfig, kept_frames, process, replay, source
 from rain.types import HORIZON, RainError
 from rain.worlds.libero import LiberoWorld
 from rain.worlds.libero.experts.demonstrate import Demonstration, ExpertConfig, demonstrate
-from rain.worlds.libero.world import LIFTED
+from rain.worlds.mujoco_world import LIFTED
 
 
 @pytest.fixture(scope="module")
