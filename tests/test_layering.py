@@ -45,6 +45,7 @@ FOREIGN = {
     "model": SIMULATOR,
     "training": SIMULATOR,
     "serving": SIMULATOR,
+    "robot": {"torch", "transformers", *SIMULATOR},
     "cli": SIMULATOR,
 }
 """Packages that a room must not import."""
