@@ -29,12 +29,16 @@ PLUGIN := packages/lerobot_policy_rain
 VLA_EVAL_VENV := .venv-vla-eval
 VLA_EVAL_READY := $(VLA_EVAL_VENV)/.ready
 VLA_EVAL := vla-eval==0.8.0
+# ROS 2 from PyPI, for the robot's side; an installed ROS 2 does as well.
+ROS_VENV := .venv-ros
+ROS_READY := $(ROS_VENV)/.ready
+ROS := ros-jazzy-rclpy[fastrtps]==7.1.6 ros-sensor-msgs==5.3.6 ros-trajectory-msgs==5.3.6
 CONSTRAINTS := constraints/cpu.txt
 TORCH := $(shell grep '^torch==' $(CONSTRAINTS))
 # MuJoCo's two off-screen renderers: EGL (preferred) and OSMesa.
 GL_PACKAGES := libegl1 libgl1 libosmesa6
 
-.PHONY: help setup system demo tables test test-lerobot test-vla-eval lint format doctor clean
+.PHONY: help setup system demo tables test test-lerobot test-vla-eval test-ros lint format doctor clean
 
 help:
 	@echo "make setup   create .venv and install RAIN with the simulator and the tools"
@@ -42,6 +46,7 @@ help:
 	@echo "make test    set up, then run the tests"
 	@echo "make test-lerobot   the real lerobot reads our datasets and trains RAIN, in .venv-lerobot"
 	@echo "make test-vla-eval  LIBERO-EX in the real vla-eval, in .venv-vla-eval"
+	@echo "make test-ros  the robot's client and the simulated arm over ROS 2, in .venv-ros"
 	@echo "make tables  LIBERO, LIBERO-EX, region following: OPEN=checkpoint PROTOCOL=checkpoint"
 	@echo "make lint    set up, then ruff (rules and format) and mypy"
 	@echo "make format  let ruff mend what it can"
@@ -114,6 +119,17 @@ $(VLA_EVAL_READY): $(READY) packages/rain_vla_eval/pyproject.toml
 test-vla-eval: $(VLA_EVAL_READY)
 	PYTHONPATH=src $(VLA_EVAL_VENV)/bin/python -m pytest tests/vla_eval $(PYTEST_ARGS)
 
+# As vla-eval: it sees .venv's packages, and keeps what ROS 2 brings out of there.
+$(ROS_READY): $(READY)
+	@if [ ! -x $(ROS_VENV)/bin/pip ]; then $(PYTHON) -m venv $(ROS_VENV); fi
+	$(ROS_VENV)/bin/python -m pip install --quiet -c $(CONSTRAINTS) $(ROS)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > \
+	  "$$($(ROS_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/rain.pth"
+	@touch $@
+
+test-ros: $(ROS_READY)
+	PYTHONPATH=$(CURDIR)/src $(ROS_VENV)/bin/python -m pytest tests/ros $(PYTEST_ARGS)
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -127,4 +143,4 @@ doctor: $(READY)
 	$(BIN)/rain doctor
 
 clean:
-	rm -rf $(VENV) $(LEROBOT_VENV) $(VLA_EVAL_VENV) .mypy_cache .ruff_cache .pytest_cache build dist src/*.egg-info
+	rm -rf $(VENV) $(LEROBOT_VENV) $(VLA_EVAL_VENV) $(ROS_VENV) .mypy_cache .ruff_cache .pytest_cache build dist src/*.egg-info

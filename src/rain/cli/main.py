@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("rain.cli.bench", "the benchmark LIBERO-EX: its tasks and init states"),
     "serve": ("rain.cli.serve", "serve a checkpoint's predictions to robots and other programs"),
     "omy": ("rain.cli.omy", "the simulated OMY-F3M arm: pictures of its scenes, its speed"),
+    "robot": ("rain.cli.robot", "run a policy on an arm over ROS 2, or be the simulated arm"),
     "model": ("rain.cli.model", "describe a preset: parameters by part"),
 }
 """Command -> (module with ``main(args: list[str]) -> int``, one line of help)."""

@@ -1,0 +1,107 @@
+"""``rain robot``: run a policy on an arm over ROS 2, and the simulated arm in its place."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rain.cli.subcommands import run_subcommand
+from rain.robot.client import ClientOptions
+from rain.robot.robot import load_robot
+from rain.robot.session import SessionOptions, ending, keyboard, run_session
+from rain.types import RainError
+
+TOKEN_VARIABLE = "RAIN_TOKEN"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Run a task on the arm of this ROS domain, until it is done or Ctrl-C.
+
+    An empty line on the keyboard is an e-stop. Where RAIN_TOKEN is set, it is the policy server's.
+    """
+
+    tasks: Path
+    """The task registry, a YAML file."""
+    instruction: str
+    """Which of its tasks."""
+    out: Path
+    """Folder for the log of events and the figures."""
+    robot: str = "omy_f3m"
+    """A preset, or a YAML file that describes an arm."""
+    server: str = "tcp://127.0.0.1:5560"
+    """The policy server."""
+    regions: str = "sim"
+    """Where regions come from: sim, the simulated arm's own."""
+    seed: int = 0
+    """Of the policy's noise."""
+    execute: int | None = None
+    """Actions of each chunk that are executed; as the server says where it is not given."""
+    seconds: float | None = None
+    """Longest time of the run."""
+    client: ClientOptions = field(default_factory=ClientOptions)
+
+
+@dataclass(frozen=True)
+class Sim:
+    """Be the simulated arm: its topics, in real time, until Ctrl-C.
+
+    Prints a line of JSON when the task comes to be done, and one at the end.
+    """
+
+    task: int = 0
+    """Task number, 0 to 8."""
+    start: int = 0
+    """Number of the init state, or with --fresh of the layout."""
+    fresh: bool = False
+    """A fresh layout in place of an init state for evaluation."""
+    image_size: int = 336
+    """Pixels of a view's side."""
+    labels: bool = True
+    """Send the simulator's own regions as well."""
+    seconds: float | None = None
+    """How long."""
+    robot: str = "omy_f3m"
+    """A preset, or a YAML file: the names of topics and joints."""
+
+
+def main(args: list[str]) -> int:
+    """Run ``rain robot SUBCOMMAND``."""
+    return run_subcommand(args, "rain robot", {"run": (Run, _run), "sim": (Sim, _sim)})
+
+
+def _run(command: Run) -> int:
+    if command.seconds is not None and command.seconds <= 0:
+        raise RainError("--seconds must be positive")
+    options = SessionOptions(
+        command.server, os.environ.get(TOKEN_VARIABLE) or None, command.seed, command.regions,
+        command.tasks, command.instruction, command.execute, command.seconds, command.out,
+        command.client,
+    )  # fmt: skip
+    figures = run_session(load_robot(command.robot), options, keyboard(), _print)
+    _print(json.dumps({**figures.counts, "late": figures.late.told()}))
+    return 0
+
+
+def _sim(command: Sim) -> int:
+    # Only here: it needs the simulator, which a robot computer has not.
+    from rain.robot.sim_node import SimNode, SimOptions
+
+    options = SimOptions(
+        command.task, command.start, command.fresh, command.image_size, command.labels
+    )
+    robot = load_robot(command.robot)
+    node = SimNode(robot, options)
+    try:
+        _print(f"{robot.name}, simulated: “{node.world.script.instruction}”")
+        with ending() as ended:
+            _print(json.dumps(node.run(command.seconds, ended, _print)))
+    finally:
+        node.close()
+    return 0
+
+
+def _print(text: str) -> None:
+    print(text, flush=True)

@@ -1,0 +1,147 @@
+"""One run on an arm, from its parts: lock, ROS 2, policy server, regions, loop, figures."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TextIO
+
+from rain.perception.reasoner.protocols import PhrasedScript
+from rain.perception.reasoner.registry import TaskRegistry
+from rain.robot.chunks import PlayOptions
+from rain.robot.client import ClientOptions, RolloutClient
+from rain.robot.controls import COMMANDS, Controls
+from rain.robot.events import EventLog
+from rain.robot.figures import Figures, write_figures
+from rain.robot.lock import ArmLock
+from rain.robot.policy import ThreadedPolicy
+from rain.robot.ports import RegionPort
+from rain.robot.robot import Robot
+from rain.robot.timing import SystemClock
+from rain.serving.client import PolicyClient
+from rain.types import RainError
+
+REGIONS = ("sim",)
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """What a run is made of.
+
+    server: the policy server's address. token: it asks for, or None. seed: of its noise. regions:
+    one of ``REGIONS``. tasks: a task registry's file. instruction: the task. execute: actions of
+    each chunk that are executed; None: as many as the server says. seconds: the run's longest.
+    out: folder for ``events.jsonl``, ``figures.json`` and the plot.
+    """
+
+    server: str
+    token: str | None
+    seed: int
+    regions: str
+    tasks: Path
+    instruction: str
+    execute: int | None
+    seconds: float | None
+    out: Path
+    client: ClientOptions
+
+
+def run_session(
+    robot: Robot, options: SessionOptions, said: TextIO, told: Callable[[str], None]
+) -> Figures:
+    """Run until the task is done, the time is over or a signal says so; RainError before it begins.
+
+    said: an operator's commands, a line each. told: gets what people should read.
+    """
+    registry = TaskRegistry.load(options.tasks)
+    task = registry.decompose(options.instruction, {})
+    # Only here: the loop itself does without ROS 2 and Pillow.
+    from rain.robot.ros import RosPort
+
+    with ExitStack() as stack:
+        stack.enter_context(ArmLock(robot.name))
+        served = PolicyClient(options.server, seed=options.seed, token=options.token)
+        wanted, execute = served.conventions, options.execute or served.greeting.execute
+        policy = ThreadedPolicy(served, served.close)
+        stack.callback(policy.close)
+        wanted.check(robot.conventions(wanted.views, wanted.image_size), "the policy", robot.name)
+        log = EventLog(options.out / "events.jsonl")
+        stack.callback(log.close)
+        clock = SystemClock()
+        port = RosPort(robot, wanted.views, wanted.image_size, clock=clock)
+        stack.callback(port.close)
+        controls = Controls()
+        client = RolloutClient(
+            robot, port, policy, _regions(options, wanted.views, stack), task,
+            options=replace(options.client, play=_play(options.client.play, execute)),
+            clock=clock, log=log, controls=controls, registry=registry,
+        )  # fmt: skip
+        listen(said, controls, told)
+        told(_begun(robot, served, task, options))
+        with ending() as ended:
+            client.run(options.seconds, ended)
+        for path in write_figures(client.figures, log, options.out):
+            told(str(path))
+    return client.figures
+
+
+def listen(said: TextIO, controls: Controls, told: Callable[[str], None]) -> None:
+    """Put the lines that are said into the controls, from a thread of its own."""
+
+    def hear() -> None:
+        for line in said:
+            try:
+                controls.say(line)
+            except RainError as error:
+                told(str(error))
+
+    threading.Thread(target=hear, name="keyboard", daemon=True).start()
+
+
+@contextmanager
+def ending() -> Iterator[Callable[[], bool]]:
+    """Says whether Ctrl-C was pressed or SIGTERM came; a second Ctrl-C interrupts as usual."""
+    ended = threading.Event()
+
+    def end(number: int, _: object) -> None:
+        ended.set()
+        signal.signal(number, signal.default_int_handler)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield ended.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _play(play: PlayOptions, execute: int) -> PlayOptions:
+    return replace(play, execute=execute)
+
+
+def _regions(options: SessionOptions, views: tuple[str, ...], stack: ExitStack) -> RegionPort:
+    if options.regions not in REGIONS:
+        raise RainError(f"regions: expected one of {', '.join(REGIONS)}, got {options.regions!r}")
+    from rain.robot.ros import RosRegions
+
+    regions = RosRegions(views)
+    stack.callback(regions.close)
+    return regions
+
+
+def _begun(robot: Robot, policy: PolicyClient, task: PhrasedScript, options: SessionOptions) -> str:
+    subtasks = "; ".join(map(str, task.script.subtasks))
+    return (
+        f"{robot.name}: “{task.script.instruction}” ({subtasks}) with {policy.greeting.policy} at "
+        f"{options.server}\nan empty line is an e-stop; others: {', '.join(COMMANDS)}"
+    )
+
+
+def keyboard() -> TextIO:
+    """Where an operator's lines come from."""
+    return sys.stdin
