@@ -201,6 +201,23 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Look:
+    """What perception tells the control loop about one frame.
+
+    regions: view -> bool (H, W); a view without one is absent. stamps: of the frames the regions
+    belong to, s; scores: of the segmenter, in [0, 1]. pause: why the robot must hold still, or
+    None. notes: what else is wrong, for people.
+    """
+
+    stamp: float
+    regions: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    stamps: Mapping[str, float] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
+    pause: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Conventions:
     """What two parts must agree on before they exchange observations and actions.
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from rain.perception.look import Look
 from rain.perception.reasoner.protocols import PhrasedScript
 from rain.robot.chunks import PlayOptions
 from rain.robot.client import ClientOptions, RolloutClient
@@ -18,6 +17,7 @@ from rain.robot.timing import Beat
 from rain.types import (
     ActionChunk,
     Conventions,
+    Look,
     Plan,
     Prediction,
     Progress,

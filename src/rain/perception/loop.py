@@ -23,11 +23,10 @@ from numpy.typing import NDArray
 
 from rain.perception.agreement import disagreement
 from rain.perception.cameras import Cameras
-from rain.perception.look import Look
 from rain.perception.prompts import Prompt
 from rain.perception.reasoner.protocols import Grounder
 from rain.perception.segmenter import Frame, Segmenter, Tracked, TrackedRegion
-from rain.types import RainError
+from rain.types import Look, RainError
 
 Submit = Callable[[Callable[[], Mapping[str, Prompt]]], "Future[Mapping[str, Prompt]]"]
 """Runs a call somewhere and gives its future."""

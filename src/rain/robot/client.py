@@ -15,7 +15,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.perception.look import Look
 from rain.perception.reasoner.protocols import PhrasedScript
 from rain.robot.chunks import ChunkPlayer, PlayOptions
 from rain.robot.controls import Command, Controls
@@ -27,7 +26,7 @@ from rain.robot.safety import Safety
 from rain.robot.task import TaskPointer
 from rain.robot.timing import Beat, Clock, Pace, SystemClock
 from rain.robot.watch import Watchdog, Watched, WatchLimits
-from rain.types import Observation, Prediction, RainError
+from rain.types import Look, Observation, Prediction, RainError
 
 
 @dataclass(frozen=True)
@@ -199,7 +198,11 @@ class RolloutClient:
         try:
             answers = self._policy.poll()
         except Exception as error:
-            self._lost(beat, "policy_failed", error=_line(error))
+            number = getattr(error, "number", None)
+            if number is None or (self._question and number == self._question.number):
+                self._lost(beat, "policy_failed", error=_line(error))
+            else:  # a question that was given up long ago
+                self._event(beat, "answer_dropped", number=number, error=_line(error))
             return
         for number, prediction in answers:
             question = self._question

@@ -14,9 +14,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.perception.look import Look
 from rain.perception.prompts import Prompt
-from rain.types import Conventions, Observation, Prediction
+from rain.types import Conventions, Look, Observation, Prediction
 
 
 @dataclass(frozen=True)

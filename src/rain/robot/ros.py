@@ -20,13 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.perception.look import Look
 from rain.perception.prompts import Points, Prompt
 from rain.robot.images import decode, decode_labels
 from rain.robot.ports import Reading
 from rain.robot.robot import Robot
 from rain.robot.timing import Clock, SystemClock
-from rain.types import ACTION_DIM, RainError
+from rain.types import ACTION_DIM, Look, RainError
 from rain.worlds.labels import LabelTable
 
 LABELS = "/rain/labels/"

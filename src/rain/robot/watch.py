@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.perception.cameras import Cameras
-from rain.perception.look import Look
 from rain.robot.ports import Reading
-from rain.types import RainError
+from rain.types import Look, RainError
 
 
 @dataclass(frozen=True)
