@@ -16,7 +16,8 @@ from rain.perception.prompts import Points
 from rain.robot import ros
 from rain.robot.images import jpeg, png
 from rain.robot.robot import load_robot
-from rain.robot.ros import LABELS, Node, RosPort, RosRegions, table_out
+from rain.robot.ros import Node, RosPort
+from rain.robot.ros_regions import LABELS, RosRegions, table_out
 from rain.types import RainError
 from rain.worlds.labels import LabelTable
 

@@ -6,9 +6,11 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from rain.cli.subcommands import run_subcommand
 from rain.robot.client import ClientOptions
+from rain.robot.recorder_options import RecorderOptions
 from rain.robot.robot import load_robot
 from rain.robot.session import SessionOptions, ending, keyboard, run_session
 from rain.types import RainError
@@ -63,13 +65,46 @@ class Sim:
     """Send the simulator's own regions as well."""
     seconds: float | None = None
     """How long."""
+    expert: int = 0
+    """Let the scripted expert do the task so many times, in fresh layouts from --start on, for
+    `rain robot record --recorder.automatic`; 0: whoever sends joint targets moves the arm."""
     robot: str = "omy_f3m"
     """A preset, or a YAML file: the names of topics and joints."""
 
 
+@dataclass(frozen=True)
+class Record:
+    """Record demonstrations of a task on the arm of this ROS domain into a LeRobot v3 dataset.
+
+    Say start, stop, discard, next (the present subtask is complete) or quit, a line each.
+    """
+
+    tasks: Path
+    """The task registry, a YAML file."""
+    instruction: str
+    """Which of its tasks."""
+    out: Path
+    """The dataset; one that is there goes on."""
+    track: str = "protocol"
+    """Of the dataset: protocol or open."""
+    views: tuple[str, ...] = ("third", "top", "wrist")
+    """Which cameras."""
+    image_size: int = 336
+    """Pixels of a view's side."""
+    images: Literal["video", "png"] = "video"
+    """How images are kept."""
+    regions: Literal["none", "sim"] = "none"
+    """Where regions come from: sim, the simulated arm's own."""
+    robot: str = "omy_f3m"
+    """A preset, or a YAML file that describes an arm."""
+    recorder: RecorderOptions = field(default_factory=RecorderOptions)
+
+
 def main(args: list[str]) -> int:
     """Run ``rain robot SUBCOMMAND``."""
-    return run_subcommand(args, "rain robot", {"run": (Run, _run), "sim": (Sim, _sim)})
+    return run_subcommand(
+        args, "rain robot", {"run": (Run, _run), "record": (Record, _record), "sim": (Sim, _sim)}
+    )
 
 
 def _run(command: Run) -> int:
@@ -90,16 +125,33 @@ def _sim(command: Sim) -> int:
     from rain.robot.sim_node import SimNode, SimOptions
 
     options = SimOptions(
-        command.task, command.start, command.fresh, command.image_size, command.labels
-    )
+        command.task, command.start, command.fresh or command.expert > 0, command.image_size,
+        command.labels, command.expert > 0,
+    )  # fmt: skip
     robot = load_robot(command.robot)
     node = SimNode(robot, options)
     try:
         _print(f"{robot.name}, simulated: “{node.world.script.instruction}”")
         with ending() as ended:
-            _print(json.dumps(node.run(command.seconds, ended, _print)))
+            if command.expert:
+                _print(json.dumps(node.demonstrate(command.expert, ended, _print)))
+            else:
+                _print(json.dumps(node.run(command.seconds, ended, _print)))
     finally:
         node.close()
+    return 0
+
+
+def _record(command: Record) -> int:
+    # Only here: it needs what writes datasets, which a robot computer may not have.
+    from rain.robot.recording import RecordingOptions, run_recording
+
+    options = RecordingOptions(
+        command.tasks, command.instruction, command.out, command.views, command.image_size,
+        command.track, command.images, command.regions == "sim", command.recorder,
+    )  # fmt: skip
+    finished = run_recording(load_robot(command.robot), options, keyboard(), _print)
+    _print(f"{finished} episodes were recorded into {command.out}")
     return 0
 
 

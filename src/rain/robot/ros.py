@@ -10,26 +10,22 @@ of another computer, are only compared with one another: a message that is sent 
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.perception.prompts import Points, Prompt
-from rain.robot.images import decode, decode_labels
+from rain.robot.heard import HeardTargets
+from rain.robot.images import decode
 from rain.robot.ports import Reading
 from rain.robot.robot import Robot
 from rain.robot.timing import Clock, SystemClock
-from rain.types import ACTION_DIM, Look, RainError
-from rain.worlds.labels import LabelTable
+from rain.types import ACTION_DIM, RainError
 
-LABELS = "/rain/labels/"
-"""Where the simulated arm gives its label maps, followed by the view."""
 DISCOVERY_S = 2.0
 """How long others are looked for who move the arm; ROS 2 finds them in well under a second."""
 
@@ -102,11 +98,15 @@ class RosPort:
         self._told_others = False
         self._ros = Node("rain_client" if claim else "rain_listener")
         self._subscribe(views)
+        self.commands = HeardTargets(robot, clock=self._clock)
         self._publisher: Any = None
         if claim:
-            self._messages()
+            from trajectory_msgs.msg import JointTrajectory
+
             topic = robot.topics.command
-            self._publisher = self._ros.node.create_publisher(self._trajectory, topic, 1)
+            self._publisher = self._ros.node.create_publisher(JointTrajectory, topic, 1)
+        else:
+            self._hear(robot.topics.command)
         self._ros.start()
         if claim:
             self._claim()
@@ -128,12 +128,7 @@ class RosPort:
         """Ask the joints to be there one period from now."""
         if self._publisher is None:
             raise RainError("this side of the arm only listens")
-        message, point = self._trajectory(), self._point()
-        message.joint_names = list(self._robot.joints)
-        point.positions = [float(angle) for angle in target]
-        point.time_from_start.nanosec = round(1e9 / self._robot.rate_hz)
-        message.points = [point]
-        self._publisher.publish(message)
+        self._publisher.publish(trajectory_of(self._robot, target))
 
     def close(self) -> None:
         """Leave the network."""
@@ -152,10 +147,10 @@ class RosPort:
                 CompressedImage, self._robot.cameras[view].topic, self._image_of(view), newest()
             )
 
-    def _messages(self) -> None:
-        from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+    def _hear(self, topic: str) -> None:
+        from trajectory_msgs.msg import JointTrajectory
 
-        self._trajectory, self._point = JointTrajectory, JointTrajectoryPoint
+        self._ros.node.create_subscription(JointTrajectory, topic, self.commands.take, 1)
 
     def _state(self, message: Any) -> None:
         """Joints by their names, in whatever order, also in parts."""
@@ -231,81 +226,16 @@ class RosPort:
         return ("somebody else has begun to move this arm",) if new else ()
 
 
-class RosRegions:
-    """A ``RegionPort``: the simulated arm's own regions, from its label maps."""
+def trajectory_of(robot: Robot, target: NDArray[np.float64]) -> Any:
+    """A JointTrajectory to joint targets (7,) rad, to be reached one period from now."""
+    from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-    def __init__(self, views: tuple[str, ...], *, clock: Clock | None = None) -> None:
-        """Listen to the label maps of these views."""
-        from sensor_msgs.msg import CompressedImage
-
-        self._clock = clock or SystemClock()
-        self._lock = threading.Lock()
-        self._target = ""
-        self._seen: dict[str, tuple[NDArray[np.uint8], LabelTable, float]] = {}
-        self._ros = Node("rain_regions")
-        for view in views:
-            self._ros.node.create_subscription(
-                CompressedImage, LABELS + view, self._labels_of(view), newest()
-            )
-        self._ros.start()
-
-    def begin(self, target: str, phrase: str) -> None:
-        """A subtask begins; the simulator knows targets by their names."""
-        self._target = target
-
-    def look(self, images: Mapping[str, NDArray[np.uint8]], stamp: float) -> None:
-        """The simulator needs no frame."""
-
-    def poll(self) -> Look | None:
-        """Where the target is in every view whose label map has come."""
-        with self._lock:
-            seen = dict(self._seen)
-        if not seen or not self._target:
-            return None
-        stamp = min(stamp for _, _, stamp in seen.values())
-        regions, stamps = {}, {}
-        for view, (labels, table, came) in seen.items():
-            try:
-                region = table.lookup(self._target)[labels]
-            except RainError as error:
-                return Look(stamp, pause=str(error))
-            if region.any():
-                regions[view], stamps[view] = region, came
-        return Look(stamp, regions, stamps, dict.fromkeys(regions, 1.0))
-
-    def click(self, view: str, prompt: Prompt) -> None:
-        """Whatever lies under a click becomes the target; RainError where nothing does."""
-        with self._lock:
-            if view not in self._seen:
-                raise RainError(f"click: no regions of the view {view!r} have come")
-            labels, table, _ = self._seen[view]
-        if not isinstance(prompt, Points):
-            raise RainError("click: the simulator takes points")
-        column, row = (int(value) for value in prompt.on[0])
-        if not (0 <= row < labels.shape[0] and 0 <= column < labels.shape[1]):
-            raise RainError(f"click: ({column}, {row}) is not in the image")
-        names = table.rows[labels[row, column]]
-        if not names:
-            raise RainError("click: nothing lies there")
-        self._target = names[0]
-
-    def close(self) -> None:
-        """Leave the network."""
-        self._ros.close()
-
-    def _labels_of(self, view: str) -> Callable[[Any], None]:
-        def take(message: Any) -> None:
-            try:
-                table = table_in(message.header.frame_id)
-                labels = decode_labels(bytes(message.data))
-                if labels.size and labels.max() >= len(table.rows):
-                    return
-            except (ValueError, RainError):
-                return  # the regions go stale, and the arm holds
-            with self._lock:
-                self._seen[view] = labels, table, self._clock.now()
-
-        return take
+    message, point = JointTrajectory(), JointTrajectoryPoint()
+    message.joint_names = list(robot.joints)
+    point.positions = [float(angle) for angle in target]
+    point.time_from_start.nanosec = round(1e9 / robot.rate_hz)
+    message.points = [point]
+    return message
 
 
 def newest() -> Any:
@@ -315,17 +245,3 @@ def newest() -> Any:
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
     )
-
-
-def table_out(table: LabelTable) -> str:
-    """A label table as text, for a header's frame_id."""
-    return json.dumps([table.targets, table.rows])
-
-
-def table_in(text: str) -> LabelTable:
-    """What ``table_out`` got; ValueError or RainError where it is something else."""
-    try:
-        targets, rows = json.loads(text)
-        return LabelTable(tuple(map(str, targets)), tuple(tuple(map(str, row)) for row in rows))
-    except TypeError as error:
-        raise ValueError(f"no label table: {error}") from error

@@ -127,7 +127,7 @@ def _play(play: PlayOptions, execute: int) -> PlayOptions:
 def _regions(options: SessionOptions, views: tuple[str, ...], stack: ExitStack) -> RegionPort:
     if options.regions not in REGIONS:
         raise RainError(f"regions: expected one of {', '.join(REGIONS)}, got {options.regions!r}")
-    from rain.robot.ros import RosRegions
+    from rain.robot.ros_regions import RosRegions
 
     regions = RosRegions(views)
     stack.callback(regions.close)

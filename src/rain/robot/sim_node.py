@@ -9,23 +9,28 @@ same: simulated time keeps up with time.
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rain.robot.heard import HeardTargets
 from rain.robot.images import jpeg, png
 from rain.robot.robot import Robot
-from rain.robot.ros import LABELS, Node, newest, table_out
+from rain.robot.ros import Node, newest, trajectory_of
+from rain.robot.ros_regions import LABELS, table_out
 from rain.robot.timing import Clock, Pace, SystemClock
 from rain.types import RainError
 from rain.worlds.labels import Labeller
+from rain.worlds.libero.experts.demonstrate import ExpertConfig
 from rain.worlds.omy import OmyWorld
+from rain.worlds.omy.demonstrate import expert_actions
+from rain.worlds.omy.hand import StuckError
 
+REST_S = 2.0
+"""Between the expert's demonstrations: who records tells them apart by it."""
 MOST_STEPS = 30
 """Periods that are made up for after a standstill."""
 
@@ -35,7 +40,8 @@ class SimOptions:
     """Which scene is simulated, and what of it is sent.
 
     start: number of an init state, or of a fresh layout where ``fresh`` says so. image_size: px.
-    labels: whether regions are sent as well.
+    labels: whether regions are sent as well. expert: the scripted expert moves the arm, and its
+    targets are said as teleoperation would say them.
     """
 
     task: int = 0
@@ -43,35 +49,7 @@ class SimOptions:
     fresh: bool = False
     image_size: int = 336
     labels: bool = True
-
-
-class Targets:
-    """The joint targets that were heard last, by name; NaN and strangers are refused."""
-
-    def __init__(self, robot: Robot, begin: NDArray) -> None:
-        self._robot = robot
-        self._lock = threading.Lock()
-        self._latest = np.array(begin, dtype=np.float64)
-        self.heard = self.refused = 0
-
-    @property
-    def latest(self) -> NDArray[np.float64]:
-        """(7,) rad."""
-        with self._lock:
-            return self._latest.copy()
-
-    def take(self, message: Any) -> None:
-        """Take a trajectory's last point; joints it does not name stay."""
-        names = list(message.joint_names)
-        positions = list(message.points[-1].positions) if message.points else []
-        fits = names and len(names) == len(positions) and set(names) <= set(self._robot.joints)
-        if not fits or not np.isfinite(positions).all():
-            self.refused += 1
-            return
-        with self._lock:
-            for name, angle in zip(names, positions, strict=True):
-                self._latest[self._robot.joints.index(name)] = angle
-            self.heard += 1
+    expert: bool = False
 
 
 class SimNode:
@@ -93,11 +71,16 @@ class SimNode:
         self._robot, self._options = robot, options
         self._clock = clock or SystemClock()
         self._labeller = Labeller(self.world.targets())
-        self.targets = Targets(robot, self.world.setpoint)
+        self.targets = HeardTargets(robot, self.world.setpoint)
         self._ros = Node("rain_sim")
         node = self._ros.node
         node.create_subscription(JointTrajectory, robot.topics.command, self.targets.take, 1)
         self._state, self._image = JointState, CompressedImage
+        self._commands = (
+            node.create_publisher(JointTrajectory, robot.topics.command, 1)
+            if options.expert
+            else None
+        )
         self._states = node.create_publisher(
             JointState, robot.topics.state, qos_profile_sensor_data
         )
@@ -140,10 +123,58 @@ class SimNode:
             "refused": self.targets.refused,
         }  # fmt: skip
 
+    def demonstrate(
+        self,
+        count: int,
+        ended: Callable[[], bool] = lambda: False,
+        told: Callable[[str], None] = print,
+    ) -> dict[str, Any]:
+        """Let the expert do the task ``count`` times, in layouts from ``start`` on, in real time.
+
+        The arm is still for ``REST_S`` before each. told: gets a line of JSON after each.
+        """
+        done = 0
+        for number in range(count):
+            if number:
+                self._start(replace(self._options, start=self._options.start + number))
+            self.targets.set(self.world.setpoint)
+            success = self._demonstrate(self._options.start + number, ended)
+            if ended():
+                break
+            done += success
+            told(json.dumps({"start": self._options.start + number, "success": success}))
+        return {"success": done, "episodes": count}
+
+    def _demonstrate(self, start: int, ended: Callable[[], bool]) -> bool:
+        pace = Pace(self._robot.rate_hz, self._clock)
+        for _ in range(round(REST_S * self._robot.rate_hz)):
+            pace.wait()
+            self.say()
+        world, config = self.world, ExpertConfig(pushed=0.0)
+        try:
+            for action, _, _ in expert_actions(
+                world, world.script, np.random.default_rng([start, 1]), config
+            ):
+                pace.wait()
+                if ended():
+                    break
+                assert self._commands is not None
+                self._commands.publish(trajectory_of(self._robot, action))
+                # What it does is asked for in the state that it was thought of in.
+                self.say()
+                world.step(action)
+        except StuckError:
+            pass
+        return bool(world.success())
+
     def step(self, periods: int = 1) -> None:
         """The servos move for so many periods, then everything is said."""
         for _ in range(periods):
             self.world.step(self.targets.latest)
+        self.say()
+
+    def say(self) -> None:
+        """Say where the joints are, and what the cameras see."""
         stamp = self._ros.node.get_clock().now().to_msg()
         state = self._state()
         state.header.stamp = stamp

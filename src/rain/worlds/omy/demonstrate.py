@@ -92,7 +92,7 @@ def attempt(
     """
     steps: list[Step] = []
     try:
-        for action, disturbed, index in _actions(world, script, rng, config):
+        for action, disturbed, index in expert_actions(world, script, rng, config):
             steps.append((world.get_state(), action, disturbed, index))
             world.step(action)
             if watch is not None:
@@ -106,10 +106,13 @@ def attempt(
     return steps
 
 
-def _actions(
+def expert_actions(
     world: OmyWorld, script: TaskScript, rng: np.random.Generator, config: ExpertConfig
 ) -> Iterator[tuple[NDArray[np.float64], bool, int]]:
-    """Actions, whether each is a disturbance, and the subtask at work."""
+    """Actions (7,) rad, whether each is a disturbance, and the subtask at work.
+
+    Each must be executed before the next is asked for. StuckError where the arm cannot go on.
+    """
     skills = Skills(world, Style.sample(rng), rng)
     for index, subtask in enumerate(script.subtasks):
         push_at = int(rng.integers(3, 30)) if rng.random() < config.pushed else -1
