@@ -23,7 +23,7 @@ class Only(MetaPathFinder):
 sys.meta_path.insert(0, Only())
 """
 LOOP = {"rain", "numpy", "zmq", "msgpack", "yaml"}
-MODULES = ["client", "policy", "regions", "figures", "safety", "lock"]
+MODULES = ["client", "policy", "regions", "figures", "safety", "lock", "session", "heard"]
 
 
 def run(allowed, script):
@@ -50,6 +50,13 @@ def test_a_run_with_the_fakes_needs_no_more():
     )
     done = run(LOOP | {"robot_fakes"}, script)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_command_needs_tyro_besides():
+    tyro = {"tyro", "docstring_parser", "typeguard", "typing_extensions"}
+    script = "from rain.cli.main import main\nmain(['robot', 'run', '--help'])"
+    done = run(LOOP | tyro, script)
+    assert "--client.play.seam" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("package", ["torch", "mujoco", "PIL"])

@@ -35,15 +35,14 @@ RECENT = 8
 
 @dataclass(frozen=True)
 class PlayOptions:
-    """How chunks are played.
-
-    execute: actions of each chunk's 16 that are executed. seam: one of ``SEAMS``. blend: ticks over
-    which ``blend`` goes from one chunk to the next.
-    """
+    """How chunks are played."""
 
     execute: int = 10
+    """Actions of each chunk's 16 that are executed. In ``rain robot run`` --execute decides."""
     seam: str = "blend"
+    """How one chunk goes over into the next: cut, blend or rtc."""
     blend: int = 4
+    """Ticks over which ``blend`` goes over."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.execute <= HORIZON:
