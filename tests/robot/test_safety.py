@@ -133,6 +133,19 @@ class TestHolding:
         sent = safety.check(START + 0.005, START).target
         np.testing.assert_array_equal(safety.check(None, START + 0.1).target, sent)
 
+    @pytest.mark.parametrize("stopped", [False, True])
+    def test_an_arm_that_sank_without_power_does_not_jump_back(self, stopped):
+        safety, sunk = Safety(ROBOT), START.copy()
+        sent = safety.check(START, START).target
+        if stopped:
+            safety.e_stop("stop")
+            safety.check(None, START)
+        sunk[1] += 0.8
+        checked = safety.check(None, sunk)
+        assert checked.target[1] == pytest.approx(sunk[1] - ROBOT.step[1])
+        assert sent[1] < checked.target[1]
+        assert whats(checked) == ["step"]
+
     def test_holding_as_measured_keeps_the_grip(self):
         safety = Safety(dataclasses.replace(ROBOT, hold="measured"))
         grip = START.copy()

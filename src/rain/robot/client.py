@@ -168,11 +168,13 @@ class RolloutClient:
         if not self.reasons:
             wanted = self._player.action(beat.tick)
             self.figures.moved(wanted is not None, self._player.playing)
-        elif not self._moving_soon():
+        elif self._asks_on():
+            self._player.clear()
+        else:
             self._drop()
         self._send(beat, wanted, watched.state)
 
-    def _moving_soon(self) -> bool:
+    def _asks_on(self) -> bool:
         """Whether the policy is asked although the arm holds: an operator's hold."""
         return set(self.reasons) == {"hold"}
 
@@ -314,7 +316,7 @@ class RolloutClient:
     def _ask(self, beat: Beat, watched: Watched, look: Look | None) -> None:
         if self._question is not None or beat.now < self._ask_after:
             return
-        if set(self.reasons) - {"hold"} or watched.state is None or look is None:
+        if (self.reasons and not self._asks_on()) or watched.state is None or look is None:
             return
         soon = self.options.confirm_after if self._task.confirming else None
         if not self._player.due(beat.tick, soon):
@@ -331,6 +333,8 @@ class RolloutClient:
             self._lost(beat, "ask_failed", error=_line(error))
             return
         self._question = _Question(number, beat.tick, beat.now)
+        if self._asks_on():  # no chunk plays that would say when the next question is due
+            self._ask_after = beat.now + self._player.options.execute / self._robot.rate_hz
 
     def _send(self, beat: Beat, wanted: NDArray | None, state: NDArray | None) -> None:
         checked = self.safety.check(wanted, state)

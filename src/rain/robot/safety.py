@@ -111,15 +111,14 @@ class Safety:
         here = _joints(measured)
         if self._stop is not None:
             return self._stopped(wanted, here)
-        if wanted is None:
-            self._rest()
-            return Checked(self._keep(self._held(here)))
+        clamps: list[Clamp] = []
         target = _joints(wanted)
         if target is None or here is None:
-            held = self._keep(self._held(here))
             self._rest()
-            return Checked(held, (self._clamp("refused", wanted, held),))
-        clamps: list[Clamp] = []
+            held = self._keep(self._near(self._held(here), here, clamps))
+            if wanted is not None:
+                clamps.append(self._clamp("refused", wanted, held))
+            return Checked(held, tuple(clamps))
         target = self._limited(target, here, clamps)
         moved = self._moved_s + 1 / self._robot.rate_hz
         self._moved_s = min(moved, self._robot.slow_start.seconds)
@@ -132,8 +131,8 @@ class Safety:
         arm_only[:-1] = bounded[:-1]
         self._note("position", target, arm_only, clamps)
         self._note("gripper", arm_only, gripper_only, clamps)
-        near = np.clip(bounded, here - robot.step, here + robot.step)
-        self._note("step", bounded, near, clamps)
+        near = self._near(bounded, here, clamps)
+        assert near is not None
         # Before the first target the arm is where it is, and must not jump to anything else.
         last = here if self._sent is None else self._sent
         farthest = robot.velocity / robot.rate_hz
@@ -145,6 +144,17 @@ class Safety:
         inside = self._inside(last, eased)
         self._note("workspace", eased, inside, clamps)
         return inside
+
+    def _near(
+        self, target: Floats | None, here: Floats | None, clamps: list[Clamp]
+    ) -> Floats | None:
+        """The step limit. It also holds for what is held: an arm whose power was off, or that was
+        pushed away, must not jump back."""
+        if target is None or here is None:
+            return target
+        near = np.clip(target, here - self._robot.step, here + self._robot.step)
+        self._note("step", target, near, clamps)
+        return near
 
     def _share(self) -> float:
         start = self._robot.slow_start
@@ -182,10 +192,11 @@ class Safety:
             self._frozen = self._sent if here is None else here.copy()
             if self._frozen is not None and self._sent is not None:
                 self._frozen = np.append(self._frozen[:-1], self._sent[-1])
-        held = self._keep(self._frozen)
-        if wanted is None:
-            return Checked(held)
-        return Checked(held, (self._clamp("e_stop", wanted, held),))
+        clamps: list[Clamp] = []
+        held = self._keep(self._near(self._frozen, here, clamps))
+        if wanted is not None:
+            clamps.append(self._clamp("e_stop", wanted, held))
+        return Checked(held, tuple(clamps))
 
     def _held(self, here: Floats | None) -> Floats | None:
         if self._robot.hold == "measured" and here is not None:

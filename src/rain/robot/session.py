@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -64,7 +65,8 @@ def run_session(
     from rain.robot.ros import RosPort
 
     with ExitStack() as stack:
-        stack.enter_context(ArmLock(robot.name))
+        domain = os.environ.get("ROS_DOMAIN_ID", "0")
+        stack.enter_context(ArmLock(f"{robot.name}-{domain}"))
         served = PolicyClient(options.server, seed=options.seed, token=options.token)
         wanted, execute = served.conventions, options.execute or served.greeting.execute
         policy = ThreadedPolicy(served, served.close)
