@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from rain.perception.cameras import Cameras
 from rain.perception.prompts import Prompt
 from rain.perception.reasoner.protocols import Grounder
 from rain.perception.segmenter import Frame, Segmenter, Tracked, TrackedRegion
-from rain.types import RainError
+from rain.types import Look, RainError
 
 Submit = Callable[[Callable[[], Mapping[str, Prompt]]], "Future[Mapping[str, Prompt]]"]
 """Runs a call somewhere and gives its future."""
@@ -55,23 +55,6 @@ class LoopOptions:
         for name in ("max_age_s", "lost_after_s", "ground_timeout_s"):
             if getattr(self, name) < 0:
                 raise RainError(f"{name}: expected 0 or more seconds, got {getattr(self, name)}")
-
-
-@dataclass(frozen=True)
-class Look:
-    """What the control loop is told about one frame.
-
-    regions: view -> bool (H, W); a view without one is absent. stamps: of the frames the regions
-    belong to; scores: of the segmenter. pause: why the robot must hold still, or None. notes: what
-    else is wrong, for people.
-    """
-
-    stamp: float
-    regions: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
-    stamps: Mapping[str, float] = field(default_factory=dict)
-    scores: Mapping[str, float] = field(default_factory=dict)
-    pause: str | None = None
-    notes: tuple[str, ...] = ()
 
 
 class RegionLoop:
