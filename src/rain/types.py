@@ -115,7 +115,8 @@ class Observation:
         if not self.images:
             raise RainError("Observation.images: at least one view is needed")
         for view, image in self.images.items():
-            shape, dtype = getattr(image, "shape", ()), getattr(image, "dtype", None)
+            shape: tuple[int, ...] = getattr(image, "shape", ())
+            dtype = getattr(image, "dtype", None)
             if len(shape) != 3 or shape[2] != 3 or dtype != np.uint8:
                 raise RainError(
                     f"Observation.images[{view}]: expected uint8 (H, W, 3), got {dtype} {shape}"
