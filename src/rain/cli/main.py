@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench": ("rain.cli.bench", "the benchmark LIBERO-EX: its tasks and init states"),
     "keys": ("rain.cli.keys", "make the keys with which servers and clients know each other"),
     "serve": ("rain.cli.serve", "serve a checkpoint's predictions to robots and other programs"),
+    "masks": ("rain.cli.masks", "serve regions: follow a target in camera images"),
     "omy": ("rain.cli.omy", "the simulated OMY-F3M arm: pictures of its scenes, its speed"),
     "model": ("rain.cli.model", "describe a preset: parameters by part"),
 }

@@ -7,5 +7,13 @@ answer or look for it later, as a control loop does.
 from rain.client.connection import ServerError
 from rain.client.masks import MaskClient, MaskGreeting
 from rain.client.policy import Greeting, PolicyClient
+from rain.client.streams import StreamedRegions
 
-__all__ = ["Greeting", "MaskClient", "MaskGreeting", "PolicyClient", "ServerError"]
+__all__ = [
+    "Greeting",
+    "MaskClient",
+    "MaskGreeting",
+    "PolicyClient",
+    "ServerError",
+    "StreamedRegions",
+]

@@ -26,11 +26,12 @@ MOST_WAITING = 8
 
 
 class ServerError(RainError):
-    """The server cannot be reached, is too slow, or refuses; ``code`` says why it refused."""
+    """The server cannot be reached, is too slow, or refuses. code: why (``rain.client.wire.CODES``,
+    and of our own no_answer, bad_answer, other_policy, closed); number: of the request."""
 
-    def __init__(self, message: str, code: str = "") -> None:
+    def __init__(self, message: str, code: str = "", number: int | None = None) -> None:
         super().__init__(message)
-        self.code = code
+        self.code, self.number = code, number
 
 
 Reader = Callable[[Any], Any]
@@ -116,10 +117,17 @@ class Connection:
         return self._number
 
     def poll(self) -> list[tuple[int, Any]]:
-        """Numbers and what came of them, since the last call: the answer, or a ServerError."""
+        """Numbers and their answers that have come since the last call, perhaps none.
+
+        Where there is none but a request has failed, its ServerError is raised; each once.
+        """
         self._step(wait=False)
-        outcomes, self._outcomes = self._outcomes, {}
-        return list(outcomes.items())
+        failed = {n: o for n, o in self._outcomes.items() if isinstance(o, ServerError)}
+        answers = [(n, o) for n, o in self._outcomes.items() if n not in failed]
+        self._outcomes = failed
+        if failed and not answers:
+            raise failed.pop(min(failed))
+        return answers
 
     # --- the way of a request ---------------------------------------------------------------------
 
@@ -183,7 +191,7 @@ class Connection:
             try:
                 self._outcomes[number] = asked.reader(message.content)
             except RainError as error:
-                self._outcomes[number] = ServerError(f"{self.address}: {error}", "bad_answer")
+                self._outcomes[number] = self._error(str(error), "bad_answer", number)
 
     def _greet_again(self, asked: _Asked) -> None:
         """The server has forgotten this client, or is another one now."""
@@ -202,20 +210,22 @@ class Connection:
         except ServerError as error:
             for number in list(self._asked):
                 del self._asked[number]
-                self._outcomes[number] = error
+                self._outcomes[number] = ServerError(str(error), error.code, number)
         self._send_waiting()
 
     def _fail(self, number: int, reason: str, code: str) -> None:
-        error = ServerError(f"{self.address}: {reason}", code)
         if self._asked.pop(number, None) is None:
             return
         if number == self._greeting:  # what waited for the greeting has the same outcome
             self._greeting = None
             for waiting in [n for n, a in self._asked.items() if not a.sent]:
                 del self._asked[waiting]
-                self._outcomes[waiting] = error
+                self._outcomes[waiting] = self._error(reason, code, waiting)
         else:
-            self._outcomes[number] = error
+            self._outcomes[number] = self._error(reason, code, number)
+
+    def _error(self, reason: str, code: str, number: int) -> ServerError:
+        return ServerError(f"{self.address}: {reason}", code, number)
 
     def _hint(self) -> str:
         if self._secure:

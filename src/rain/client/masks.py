@@ -30,12 +30,12 @@ class MaskClient:
     """Asks a mask server.
 
     ``look`` waits. A control loop asks at every tick and takes what has come; of several frames
-    that wait at the server only the newest is looked at, the others come back as a ServerError
-    ``overtaken``:
+    that wait at the server only the newest is looked at, the others fail as ``overtaken``. Or it
+    uses ``rain.client.StreamedRegions``, which gives the newest look alone:
 
-        client.begin(subtask, phrase)
+        client.begin("potato_1", "the potato", wait=False)
         number = client.ask(images, stamp)
-        for number, outcome in client.poll():  # a Look, or a ServerError
+        for number, look in client.poll():
             ...
 
     Stamps are seconds on the cameras' clock; they rise, and a frame's stamp is its name when
@@ -82,20 +82,17 @@ class MaskClient:
         content = {"instruction": instruction, "images": dict(images)}
         return self._connection.ask("decompose", content, _subtasks_in)
 
-    def begin(self, subtask: Subtask, phrase: str = "", *, ground: bool = True) -> None:
-        """A subtask begins: its target is grounded once, in the next frame.
+    def begin(
+        self, target: str, phrase: str = "", *, ground: bool = True, wait: bool = True
+    ) -> int:
+        """A subtask begins: its target is grounded once, in the next frame. The request's number.
 
         phrase: what it looks like; without one its name in words. ground: False where somebody
-        will point at it.
+        will point at it. wait: until the server has taken it, or ServerError.
         """
-        content = {
-            "action_type": subtask.action_type,
-            "target": subtask.target,
-            "phrase": phrase,
-            "ground": ground,
-        }
+        content = {"target": target, "phrase": phrase, "ground": ground}
         self._hello["begin"] = content
-        self._connection.ask("begin", content)
+        return self._tell("begin", content, wait)
 
     def look(self, images: Mapping[str, NDArray[np.uint8]], stamp: float) -> Look:
         """What is known of the target in this frame."""
@@ -105,9 +102,13 @@ class MaskClient:
         """Send a frame without waiting; the number by which ``poll`` gives the look at it."""
         return self._connection.send("look", _frame_out(images, stamp), look_in)
 
-    def poll(self) -> list[tuple[int, Look | ServerError]]:
-        """What has come of the numbers asked, since the last call; each number comes once."""
-        return self._connection.poll()
+    def poll(self) -> list[tuple[int, Look]]:
+        """Looks that have come since the last call, perhaps none; each number comes once.
+
+        ServerError, once for each, for requests that were refused or lost, when there is nothing
+        else to give; its ``number`` says which.
+        """
+        return [(number, said) for number, said in self._connection.poll() if said is not None]
 
     def click(
         self,
@@ -120,11 +121,7 @@ class MaskClient:
 
         on, off: pixels (x, y) that lie on the target, and that do not.
         """
-        content = {
-            "on": [list(map(float, p)) for p in on],
-            "off": [list(map(float, p)) for p in off],
-        }
-        return self._point("click", view, stamp, content)
+        return self._point("click", view, stamp, _points(on, off))
 
     def box(
         self, view: str, stamp: float, corners: tuple[float, float, float, float]
@@ -132,15 +129,26 @@ class MaskClient:
         """As ``click``, by a box around the target: left, top, right, bottom in pixels."""
         return self._point("box", view, stamp, {"corners": list(map(float, corners))})
 
-    def clear(self) -> None:
-        """Forget the target, whoever pointed at it; regions stop until it is pointed at again."""
+    def point_at_next(self, view: str, prompt: Any) -> int:
+        """Point at the target in the next frame, without waiting; the request's number.
+
+        prompt: ``Points`` or ``Box`` of ``rain.perception.prompts``.
+        """
+        kind = "box" if hasattr(prompt, "corners") else "click"
+        given = (
+            {"corners": list(prompt.corners)} if kind == "box" else _points(prompt.on, prompt.off)
+        )
+        return self._tell(kind, {"view": view, "stamp": None, **given}, wait=False)
+
+    def clear(self, *, wait: bool = True) -> int:
+        """Forget where the target is; there is no region until somebody points at it again."""
         if "begin" in self._hello:
             self._hello["begin"] = self._hello["begin"] | {"ground": False}
-        self._connection.ask("clear")
+        return self._tell("clear", None, wait)
 
-    def ground_again(self) -> None:
+    def ground_again(self, *, wait: bool = True) -> int:
         """Ground the present target once more, e.g. after a pause."""
-        self._connection.ask("ground_again")
+        return self._tell("ground_again", None, wait)
 
     def health(self) -> dict[str, Any]:
         """The server's state, uptime in s, and number of clients."""
@@ -153,6 +161,12 @@ class MaskClient:
     def close(self) -> None:
         """Let go of the connection."""
         self._connection.close()
+
+    def _tell(self, kind: str, content: Any, wait: bool) -> int:
+        if wait:
+            self._connection.ask(kind, content, _nothing)
+            return 0
+        return self._connection.send(kind, content, _nothing)
 
     def _point(self, kind: str, view: str, stamp: float, content: dict) -> NDArray[np.bool_]:
         content |= {"view": view, "stamp": float(stamp)}
@@ -173,6 +187,16 @@ class MaskClient:
 
 def _frame_out(images: Mapping[str, NDArray[np.uint8]], stamp: float) -> dict[str, Any]:
     return {"images": dict(images), "stamp": float(stamp)}
+
+
+def _points(
+    on: Sequence[tuple[float, float]], off: Sequence[tuple[float, float]]
+) -> dict[str, Any]:
+    return {"on": [list(map(float, p)) for p in on], "off": [list(map(float, p)) for p in off]}
+
+
+def _nothing(content: Any) -> None:
+    """Such a request was done; it has no answer to give."""
 
 
 def _region_in(content: Any) -> NDArray[np.bool_]:

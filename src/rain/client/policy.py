@@ -31,13 +31,14 @@ class PolicyClient:
     ``predict`` waits. A control loop asks at one tick and looks for answers at later ones:
 
         number = client.ask(observation)
-        for number, outcome in client.poll():  # a Prediction, or a ServerError
+        for number, prediction in client.poll():
             ...
 
     After a server was away the client greets it again; the noise then starts anew from the seed.
     """
 
     greeting: Greeting
+    conventions: Conventions
 
     def __init__(
         self,
@@ -60,11 +61,6 @@ class PolicyClient:
         )
 
     @property
-    def conventions(self) -> Conventions:
-        """What the served policy means by views, images, state, action and rate."""
-        return self.greeting.conventions
-
-    @property
     def readable(self) -> zmq.Socket:
         """For pollers that wait for several sockets; not to be read."""
         return self._connection.readable
@@ -77,8 +73,12 @@ class PolicyClient:
         """Ask without waiting; the number by which ``poll`` gives the prediction."""
         return self._connection.send("predict", observation_out(observation), prediction_in)
 
-    def poll(self) -> list[tuple[int, Prediction | ServerError]]:
-        """What has come of the numbers asked, since the last call; each number comes once."""
+    def poll(self) -> list[tuple[int, Prediction]]:
+        """Predictions that have come since the last call, perhaps none; each number comes once.
+
+        ServerError, once for each, for questions that were refused or lost, when there is nothing
+        else to give; its ``number`` says which.
+        """
         return self._connection.poll()
 
     def reset(self, seed: int) -> None:
@@ -119,4 +119,4 @@ class PolicyClient:
                 f"of {known.policy}",
                 "other_policy",
             )
-        self.greeting = greeting
+        self.greeting, self.conventions = greeting, greeting.conventions
