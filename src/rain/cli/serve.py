@@ -9,7 +9,9 @@ from typing import Annotated
 import tyro
 
 from rain.bench.sources import CheckpointPolicies
-from rain.cli.serving_options import ServingOptions, run_server, server_config
+from rain.cli.serving_options import ServingOptions, check_exposed, run_server, server_config
+from rain.serving.guests.ports import Guests
+from rain.serving.guests.reading import GuestOptions
 from rain.serving.policies import PolicyService
 from rain.serving.server import Server, ServerConfig
 
@@ -34,6 +36,12 @@ class Serve:
     """Most requests that are answered in one batch."""
     execute: int = 8
     """Actions of a chunk that clients are told to execute."""
+    openpi_port: int | None = None
+    """Also answer openpi's clients (openpi-client) at this port; 0 picks one."""
+    gr00t_port: int | None = None
+    """Also answer GR00T's clients at this port; 0 picks one."""
+    guests: GuestOptions = field(default_factory=GuestOptions)
+    """What the clients at these ports mean, and where their regions come from."""
     serving: Annotated[ServingOptions, tyro.conf.arg(name="")] = field(
         default_factory=ServingOptions
     )
@@ -46,4 +54,14 @@ def main(args: list[str]) -> int:
     policies = CheckpointPolicies(options.checkpoint, options.threads, options.device)
     service = PolicyService(policies, options.execute)
     with Server(service, config) as server:
-        return run_server(server, config, options.serving, policies.name, ExitStack())
+        more = ExitStack()
+        told = policies.name
+        ports = {"openpi": options.openpi_port, "gr00t": options.gr00t_port}
+        asked = {kind: port for kind, port in ports.items() if port is not None}
+        if asked:
+            check_exposed(options.guests.host, config.token)
+            guests = Guests(server, service, config, options.guests)
+            for kind, port in asked.items():
+                at = more.enter_context(guests.listening(kind, port))
+                told += f", {kind} at {options.guests.host}:{at}"
+        return run_server(server, config, options.serving, told, more)

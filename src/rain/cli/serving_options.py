@@ -54,6 +54,15 @@ def server_config(options: ServingOptions, address: str, batch: int) -> ServerCo
     return ServerConfig(address=address, batch=batch, token=token, **given)
 
 
+def check_exposed(host: str, token: str | None) -> None:
+    """RainError where others could reach a port of other protocols that asks for no token."""
+    if token is None and not is_loopback(f"tcp://{host}:1"):
+        raise RainError(
+            f"{host} can be reached from other machines: set {TOKEN_VARIABLE} to a token that "
+            "openpi's and GR00T's clients must bring (api_key, api_token)"
+        )
+
+
 def run_server(
     server: Server, config: ServerConfig, options: ServingOptions, what: str, more: ExitStack
 ) -> int:

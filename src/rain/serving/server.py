@@ -157,6 +157,11 @@ class Server:
         """Let ``run`` end after the batch at work; from any thread or signal handler."""
         self._stop.set()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether ``stop`` was called."""
+        return self._stop.is_set()
+
     def run(self) -> None:
         """Answer until ``stop``."""
         while not self._stop.is_set():
