@@ -214,6 +214,21 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
+            ({"views": 3.0}, "views: expected names"),
+            ({"views": [1]}, "views: expected names"),
+            ({"image_size": "large"}, "expected numbers"),
+            ({"rate_hz": None}, "expected numbers"),
+            ({"action": np.zeros(2)}, "names of a meaning"),
+        ],
+    )
+    def test_wrong_conventions(self, change, message):
+        fields = conventions_out(Conventions(("top",), 128, "a", "b", 20.0))
+        with pytest.raises(MessageError, match=message):
+            conventions_in(fields | change)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
             ({"regions": {"top": np.zeros((2, 2), np.float32)}}, "expected bool"),
             ({"scores": {}}, "a stamp and a score"),
             ({"stamps": {"top": "late"}}, "could not convert"),

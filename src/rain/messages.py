@@ -160,7 +160,15 @@ def conventions_out(conventions: Conventions) -> dict[str, Any]:
 
 def conventions_in(content: Any) -> Conventions:
     """The conventions with these fields; RainError where they are none."""
-    return Conventions(**_named(content, Conventions))
+    known = _named(content, Conventions)
+    views, size = known["views"], known["image_size"]
+    if not isinstance(views, list | tuple) or not all(isinstance(view, str) for view in views):
+        raise MessageError("Conventions.views: expected names")
+    if type(size) is not int or type(known["rate_hz"]) not in (int, float):
+        raise MessageError("Conventions.image_size, rate_hz: expected numbers")
+    if not isinstance(known["state"], str) or not isinstance(known["action"], str):
+        raise MessageError("Conventions.state, action: expected names of a meaning")
+    return Conventions(**known)
 
 
 def _named(content: Any, kind: type, optional: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -38,7 +38,8 @@ class ConventionError(RainError):
 
 def _finite(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
     try:
-        array = np.array(value, dtype=np.float32)
+        with np.errstate(over="ignore"):  # too large for float32 is infinity, said below
+            array = np.array(value, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise RainError(f"{name}: expected numbers of shape {shape}, got {value!r}") from error
     if array.shape != shape:

@@ -243,6 +243,9 @@ def _connected(address: str, curve: Path | None, context: zmq.Context | None) ->
     socket.setsockopt(zmq.IMMEDIATE, 1)
     socket.setsockopt(zmq.RECONNECT_IVL, 50)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
+    # After a long pause of the network the system itself would try again only after many seconds.
+    socket.setsockopt(zmq.CONNECT_TIMEOUT, 1000)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, 3000)
     socket.setsockopt(zmq.HEARTBEAT_IVL, 1000)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3000)
     try:
