@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from rain.cli.main import main
-from rain.cli.serve import is_loopback
-from rain.serving.client import PolicyClient
+from rain.cli.serving_options import is_loopback
+from rain.client import PolicyClient
 from rain.types import RainError
 
 

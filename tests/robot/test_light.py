@@ -32,7 +32,7 @@ def run(allowed, script):
 
 
 def test_the_loop_and_the_policys_client_need_four_packages():
-    modules = [*(f"rain.robot.{module}" for module in MODULES), "rain.serving.client",
+    modules = [*(f"rain.robot.{module}" for module in MODULES), "rain.client",
                "rain.perception.reasoner.registry"]  # fmt: skip
     script = "".join(f"import {module}\n" for module in modules)
     # The kinematics are imported where they are asked for.

@@ -22,7 +22,7 @@ TOKEN_VARIABLE = "RAIN_TOKEN"
 class Run:
     """Run a task on the arm of this ROS domain, until it is done or Ctrl-C.
 
-    An empty line on the keyboard is an e-stop. Where RAIN_TOKEN is set, it is the policy server's.
+    An empty line on the keyboard is an e-stop. Where RAIN_TOKEN is set, it is the servers'.
     """
 
     tasks: Path
@@ -36,7 +36,11 @@ class Run:
     server: str = "tcp://127.0.0.1:5560"
     """The policy server."""
     regions: str = "sim"
-    """Where regions come from: sim, the simulated arm's own."""
+    """Where regions come from: sim, the simulated arm's own, or a mask server's address."""
+    session: str = ""
+    """Name under which others may share the mask server's frames and target, e.g. to click."""
+    curve: Path | None = None
+    """Folder of this client's keys (rain keys), where the servers ask for them."""
     seed: int = 0
     """Of the policy's noise."""
     execute: int | None = None
@@ -111,9 +115,9 @@ def _run(command: Run) -> int:
     if command.seconds is not None and command.seconds <= 0:
         raise RainError("--seconds must be positive")
     options = SessionOptions(
-        command.server, os.environ.get(TOKEN_VARIABLE) or None, command.seed, command.regions,
-        command.tasks, command.instruction, command.execute, command.seconds, command.out,
-        command.client,
+        command.server, os.environ.get(TOKEN_VARIABLE) or None, command.curve, command.seed,
+        command.regions, command.session, command.tasks, command.instruction, command.execute,
+        command.seconds, command.out, command.client,
     )  # fmt: skip
     figures = run_session(load_robot(command.robot), options, keyboard(), _print)
     _print(json.dumps({**figures.counts, "late": figures.late.told()}))

@@ -87,10 +87,13 @@ class RegionLoop:
 
     # --- what the control loop and the operator ask for ------------------------------------------
 
-    def begin(self, target: str, phrase: str) -> None:
-        """A subtask begins: forget the last target, ground this one in the next frame."""
+    def begin(self, target: str, phrase: str, *, ground: bool = True) -> None:
+        """A subtask begins: forget the last target, ground this one in the next frame.
+
+        ground: False where an operator will point at it.
+        """
         self._forget()
-        self._target, self._phrase, self._wanted = target, phrase, True
+        self._target, self._phrase, self._wanted = target, phrase, ground
 
     def restart(self) -> None:
         """Forget everything: another episode begins, whose stamps may be earlier."""
@@ -102,6 +105,10 @@ class RegionLoop:
         """Ground the present target once more, e.g. after a pause."""
         self.begin(self._target, self._phrase)
 
+    def clear(self) -> None:
+        """Forget where the present target is, until an operator points at it or it is grounded."""
+        self.begin(self._target, self._phrase, ground=False)
+
     def click(self, view: str, prompt: Prompt) -> None:
         """An operator points at the target in the next frame; other views are left as they are."""
         if self._wanted or self._grounding is not None:
@@ -109,6 +116,21 @@ class RegionLoop:
             self._wanted, self._grounding = False, None
         self._failure = None
         self._clicks[view] = prompt
+
+    def point(self, view: str, prompt: Prompt, frame: Frame) -> NDArray[np.bool_]:
+        """An operator points at the target in a frame that was looked at; its region there, (H, W).
+
+        RainError where the prompt does not fit or no subtask has begun; nothing is then changed.
+        """
+        if not self._target:
+            raise RainError("no subtask has begun: there is nothing to point at")
+        found = self._segmenter.seed(self._target, frame, {view: prompt})
+        self._wanted, self._grounding, self._failure = False, None, None
+        self._refused.discard(view)
+        self._latest.update(found)
+        self._seeded.update(found)
+        self._seen_at = max(self._seen_at, frame.stamp)
+        return found[view].region
 
     def look(self, images: Mapping[str, Any], stamp: float) -> Look:
         """What is known of the target in this frame. Never raises."""
@@ -262,7 +284,8 @@ class RegionLoop:
         if self._wanted:
             return "no camera gives an image"
         if not self._seeded:
-            return f"grounding {self._phrase!r}"
+            waits = self._grounding is not None
+            return f"grounding {self._phrase!r}" if waits else f"nobody points at {self._phrase!r}"
         missing = stamp - self._seen_at
         if missing > self._options.lost_after_s:
             return f"the target {self._phrase!r} is lost"

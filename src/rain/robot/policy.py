@@ -11,7 +11,7 @@ from rain.types import Conventions, Observation, Prediction, RainError
 
 
 class Predicts(Protocol):
-    """``rain.serving.client.PolicyClient``, or any ``Policy``."""
+    """Any ``Policy``."""
 
     conventions: Conventions
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
+from rain.client import MaskClient, PolicyClient, StreamedRegions
 from rain.perception.reasoner.protocols import PhrasedScript
 from rain.perception.reasoner.registry import TaskRegistry
 from rain.robot.chunks import PlayOptions
@@ -20,30 +21,30 @@ from rain.robot.controls import COMMANDS, Controls
 from rain.robot.events import EventLog
 from rain.robot.figures import Figures, write_figures
 from rain.robot.lock import ArmLock
-from rain.robot.policy import ThreadedPolicy
 from rain.robot.ports import RegionPort
 from rain.robot.robot import Robot
 from rain.robot.timing import SystemClock
-from rain.serving.client import PolicyClient
 from rain.types import RainError
-
-REGIONS = ("sim",)
 
 
 @dataclass(frozen=True)
 class SessionOptions:
     """What a run is made of.
 
-    server: the policy server's address. token: it asks for, or None. seed: of its noise. regions:
-    one of ``REGIONS``. tasks: a task registry's file. instruction: the task. execute: actions of
-    each chunk that are executed; None: as many as the server says. seconds: the run's longest.
-    out: folder for ``events.jsonl``, ``figures.json`` and the plot.
+    server: the policy server's address. token, curve (a client's folder of keys): that servers ask
+    for, or None. seed: of the policy's noise. regions: ``sim``, or a mask server's address.
+    session: of the mask server, which a page on which an operator clicks may share. tasks: a task
+    registry's file. instruction: the task. execute: actions of each chunk that are executed; None:
+    as many as the server says. seconds: the run's longest. out: folder for ``events.jsonl``,
+    ``figures.json`` and the plot.
     """
 
     server: str
     token: str | None
+    curve: Path | None
     seed: int
     regions: str
+    session: str
     tasks: Path
     instruction: str
     execute: int | None
@@ -67,10 +68,11 @@ def run_session(
     with ExitStack() as stack:
         domain = os.environ.get("ROS_DOMAIN_ID", "0")
         stack.enter_context(ArmLock(f"{robot.name}-{domain}"))
-        served = PolicyClient(options.server, seed=options.seed, token=options.token)
-        wanted, execute = served.conventions, options.execute or served.greeting.execute
-        policy = ThreadedPolicy(served, served.close)
+        policy = PolicyClient(
+            options.server, seed=options.seed, token=options.token, curve=options.curve
+        )
         stack.callback(policy.close)
+        wanted, execute = policy.conventions, options.execute or policy.greeting.execute
         wanted.check(robot.conventions(wanted.views, wanted.image_size), "the policy", robot.name)
         log = EventLog(options.out / "events.jsonl")
         stack.callback(log.close)
@@ -84,7 +86,7 @@ def run_session(
             clock=clock, log=log, controls=controls, registry=registry,
         )  # fmt: skip
         listen(said, controls, told)
-        told(_begun(robot, served, task, options))
+        told(_begun(robot, policy, task, options))
         with ending() as ended:
             client.run(options.seconds, ended)
         for path in write_figures(client.figures, log, options.out):
@@ -127,13 +129,24 @@ def _play(play: PlayOptions, execute: int) -> PlayOptions:
 
 
 def _regions(options: SessionOptions, views: tuple[str, ...], stack: ExitStack) -> RegionPort:
-    if options.regions not in REGIONS:
-        raise RainError(f"regions: expected one of {', '.join(REGIONS)}, got {options.regions!r}")
-    from rain.robot.ros_regions import RosRegions
+    """The simulated arm's own regions, or those of a mask server."""
+    if options.regions == "sim":
+        from rain.robot.ros_regions import RosRegions
 
-    regions = RosRegions(views)
-    stack.callback(regions.close)
-    return regions
+        regions = RosRegions(views)
+        stack.callback(regions.close)
+        return regions
+    if "://" not in options.regions:
+        raise RainError(
+            f"regions: expected sim, or a mask server's address, got {options.regions!r}"
+        )
+    loop = {"frozen_after_s": options.client.watch.frozen_after_s}
+    client = MaskClient(
+        options.regions, session=options.session, token=options.token, curve=options.curve,
+        loop=loop,
+    )  # fmt: skip
+    stack.callback(client.close)
+    return StreamedRegions(client)
 
 
 def _begun(robot: Robot, policy: PolicyClient, task: PhrasedScript, options: SessionOptions) -> str:
