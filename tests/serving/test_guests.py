@@ -23,6 +23,7 @@ from websockets.sync.client import connect
 from rain.bench.episode import RolloutConfig
 from rain.bench.policies import policy_source
 from rain.bench.rollouts import rollout
+from rain.client import PolicyClient
 from rain.perception.classical import ClassicalSegmenter
 from rain.perception.prompts import Box
 from rain.perception.reasoner.protocols import PhrasedScript
@@ -411,6 +412,13 @@ class TestGroot:
             assert "error" in client.raw(data)
         assert client.call("get_action", groot_sent())
         assert len(server._clients.known) == 1
+
+    def test_clients_that_never_say_goodbye_leave_room_for_others(self, guests):
+        address, server = guests(Watched(), "gr00t", most=8)
+        for _ in range(10):
+            assert Groot(address).call("get_action", groot_sent())
+        assert len(server._clients.known) <= 3
+        assert PolicyClient(server.address).health()["clients"] <= 3
 
     def test_modalities_as_each_version_reads_them(self, guests):
         address, _ = guests(Watched(), "gr00t")
