@@ -29,12 +29,16 @@ PLUGIN := packages/lerobot_policy_rain
 VLA_EVAL_VENV := .venv-vla-eval
 VLA_EVAL_READY := $(VLA_EVAL_VENV)/.ready
 VLA_EVAL := vla-eval==0.8.0
+# Physical Intelligence's openpi-client, which needs NumPy 1: it asks our server from outside.
+OPENPI_VENV := .venv-openpi
+OPENPI_READY := $(OPENPI_VENV)/.ready
+OPENPI := openpi-client==0.1.2 typing-extensions
 CONSTRAINTS := constraints/cpu.txt
 TORCH := $(shell grep '^torch==' $(CONSTRAINTS))
 # MuJoCo's two off-screen renderers: EGL (preferred) and OSMesa.
 GL_PACKAGES := libegl1 libgl1 libosmesa6
 
-.PHONY: help setup system demo tables test test-lerobot test-vla-eval lint format doctor clean
+.PHONY: help setup system demo tables test test-lerobot test-vla-eval test-openpi lint format doctor clean
 
 help:
 	@echo "make setup   create .venv and install RAIN with the simulator and the tools"
@@ -42,6 +46,7 @@ help:
 	@echo "make test    set up, then run the tests"
 	@echo "make test-lerobot   the real lerobot reads our datasets and trains RAIN, in .venv-lerobot"
 	@echo "make test-vla-eval  LIBERO-EX in the real vla-eval, in .venv-vla-eval"
+	@echo "make test-openpi    the real openpi-client at our policy server, in .venv-openpi"
 	@echo "make tables  LIBERO, LIBERO-EX, region following: OPEN=checkpoint PROTOCOL=checkpoint"
 	@echo "make lint    set up, then ruff (rules and format) and mypy"
 	@echo "make format  let ruff mend what it can"
@@ -114,6 +119,14 @@ $(VLA_EVAL_READY): $(READY) packages/rain_vla_eval/pyproject.toml
 test-vla-eval: $(VLA_EVAL_READY)
 	PYTHONPATH=src $(VLA_EVAL_VENV)/bin/python -m pytest tests/vla_eval $(PYTEST_ARGS)
 
+$(OPENPI_READY): Makefile | system
+	@if [ ! -x $(OPENPI_VENV)/bin/pip ]; then $(PYTHON) -m venv $(OPENPI_VENV); fi
+	$(OPENPI_VENV)/bin/python -m pip install --quiet $(OPENPI)
+	@touch $@
+
+test-openpi: $(READY) $(OPENPI_READY)
+	RAIN_OPENPI_PYTHON=$(OPENPI_VENV)/bin/python $(BIN)/python -m pytest tests/openpi $(PYTEST_ARGS)
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -127,4 +140,4 @@ doctor: $(READY)
 	$(BIN)/rain doctor
 
 clean:
-	rm -rf $(VENV) $(LEROBOT_VENV) $(VLA_EVAL_VENV) .mypy_cache .ruff_cache .pytest_cache build dist src/*.egg-info
+	rm -rf $(VENV) $(LEROBOT_VENV) $(VLA_EVAL_VENV) $(OPENPI_VENV) .mypy_cache .ruff_cache .pytest_cache build dist src/*.egg-info

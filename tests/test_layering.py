@@ -22,6 +22,7 @@ LEVELS = {
     "retarget": 1,
     "drawing": 1,
     "worlds": 2,
+    "client": 2,
     "demos": 2,
     "training": 3,
     "bench": 3,
@@ -44,6 +45,7 @@ FOREIGN = {
     "drawing": {"torch", "transformers", *SIMULATOR},
     "model": SIMULATOR,
     "training": SIMULATOR,
+    "client": {"torch", "transformers", "prometheus_client", *SIMULATOR},
     "serving": SIMULATOR,
     "cli": SIMULATOR,
 }

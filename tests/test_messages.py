@@ -22,6 +22,8 @@ from rain.messages import (
     decode,
     encode,
     from_frames,
+    look_in,
+    look_out,
     observation_in,
     observation_out,
     prediction_in,
@@ -31,6 +33,7 @@ from rain.messages import (
 from rain.types import (
     ActionChunk,
     Conventions,
+    Look,
     Observation,
     Plan,
     Prediction,
@@ -47,6 +50,7 @@ OBSERVATION = Observation(
     "pick it up",
     RNG.normal(size=9),
 )
+LOOK = Look(2.5, {"top": RNG.random((6, 5)) < 0.5}, {"top": 2.25}, {"top": 0.5}, None, ("a note",))
 PREDICTION = Prediction(
     ActionChunk(RNG.normal(size=(16, 7))), Plan(RNG.normal(size=(8, 3))), Progress(0.1, 0.2, 1.0)
 )
@@ -116,6 +120,14 @@ def test_a_prediction():
     assert found.progress == PREDICTION.progress
 
 
+def test_a_look():
+    found = look_in(there_and_back(look_out(LOOK)))
+    np.testing.assert_array_equal(found.regions["top"], LOOK.regions["top"])
+    assert dataclasses.replace(found, regions=LOOK.regions) == LOOK
+    held = Look(3.0, pause="no subtask has begun")
+    assert look_in(there_and_back(look_out(held))) == held
+
+
 def test_conventions():
     conventions = Conventions(("agentview", "wrist"), 128, "a", "b", 20.0)
     assert conventions_in(there_and_back(conventions_out(conventions))) == conventions
@@ -179,6 +191,11 @@ class TestBadInput:
             ({"images": [1]}, "expected a mapping"),
             ({"surprise": 1}, "unknown fields surprise"),
             ({"action_type": "juggle"}, "unknown action type"),
+            ({"action_type": np.zeros(2, np.float32)}, "unknown action type"),
+            ({"images": {"agentview": [[1], [2, 3]]}}, "expected uint8"),
+            ({"regions": {"agentview": [[0.0] * 5] * 6}}, "expected shape"),
+            ({"proprioception": [[1], [2, 3]]}, "expected an array"),
+            ({"instruction": 3}, "expected a text"),
         ],
     )
     def test_a_wrong_observation(self, change, message):
@@ -193,6 +210,36 @@ class TestBadInput:
         for read in (observation_in, prediction_in, conventions_in):
             with pytest.raises(MessageError, match="expected"):
                 read([1, 2, 3])
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"views": 3.0}, "views: expected names"),
+            ({"views": [1]}, "views: expected names"),
+            ({"image_size": "large"}, "expected numbers"),
+            ({"rate_hz": None}, "expected numbers"),
+            ({"action": np.zeros(2)}, "names of a meaning"),
+        ],
+    )
+    def test_wrong_conventions(self, change, message):
+        fields = conventions_out(Conventions(("top",), 128, "a", "b", 20.0))
+        with pytest.raises(MessageError, match=message):
+            conventions_in(fields | change)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"regions": {"top": np.zeros((2, 2), np.float32)}}, "expected bool"),
+            ({"scores": {}}, "a stamp and a score"),
+            ({"stamps": {"top": "late"}}, "could not convert"),
+            ({"scores": 1}, "no attribute"),
+            ({"notes": None}, "not iterable"),
+            ({"pause": 1}, "expected a text or nothing"),
+        ],
+    )
+    def test_a_wrong_look(self, change, message):
+        with pytest.raises(MessageError, match=message):
+            look_in(look_out(LOOK) | change)
 
     def test_a_wrong_prediction(self):
         fields = prediction_out(PREDICTION)

@@ -188,6 +188,19 @@ def test_script_takes_any_sequence_of_subtasks():
     assert str(script.subtasks[0]) == "grasp milk_1"
 
 
+def test_an_observation_is_checked_against_conventions():
+    def seen(views, size):
+        images = {view: np.zeros((size, size, 3), np.uint8) for view in views}
+        return Observation(images, {}, np.zeros(7), "grasp")
+
+    wanted = conventions()
+    wanted.check_observation(seen(reversed(wanted.views), wanted.image_size))
+    with pytest.raises(ConventionError, match=r"needs the views .* the observation has .'top'"):
+        wanted.check_observation(seen(["top"], wanted.image_size))
+    with pytest.raises(ConventionError, match=r"the observation's \w+ is 31 × 31"):
+        wanted.check_observation(seen(wanted.views, 31))
+
+
 def test_matching_conventions_pass():
     conventions().check(conventions(views=["agentview", "wrist"]), "checkpoint", "world")
 

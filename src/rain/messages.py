@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rain.types import (
     ActionChunk,
     Conventions,
+    Look,
     Observation,
     Plan,
     Prediction,
@@ -97,7 +98,13 @@ def observation_out(observation: Observation) -> dict[str, Any]:
 
 def observation_in(content: Any) -> Observation:
     """The observation with these fields; RainError where it is none."""
-    return Observation(**_named(content, Observation, optional=("instruction", "proprioception")))
+    known = _named(content, Observation, optional=("instruction", "proprioception"))
+    reading = known.get("proprioception")
+    if reading is not None and not isinstance(reading, np.ndarray):
+        raise MessageError("Observation.proprioception: expected an array")
+    if not isinstance(known.get("instruction", ""), str):
+        raise MessageError("Observation.instruction: expected a text")
+    return Observation(**known)
 
 
 def prediction_out(prediction: Prediction) -> dict[str, Any]:
@@ -122,6 +129,30 @@ def prediction_in(content: Any) -> Prediction:
         raise MessageError(f"expected a prediction's progress: {error}") from error
 
 
+def look_out(look: Look) -> dict[str, Any]:
+    """A look's fields, for ``encode``."""
+    return {field.name: getattr(look, field.name) for field in fields(Look)}
+
+
+def look_in(content: Any) -> Look:
+    """The look with these fields; MessageError where it is none."""
+    known = _named(content, Look)
+    for view, region in known["regions"].items():
+        if not isinstance(region, np.ndarray) or region.dtype != np.bool_ or region.ndim != 2:
+            raise MessageError(f"Look.regions[{view}]: expected bool (H, W)")
+    try:
+        known["stamp"], known["notes"] = float(known["stamp"]), tuple(map(str, known["notes"]))
+        for name in ("stamps", "scores"):
+            known[name] = {str(view): float(number) for view, number in known[name].items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise MessageError(f"Look: {error}") from error
+    if not known["stamps"].keys() & known["scores"].keys() >= known["regions"].keys():
+        raise MessageError("Look: expected a stamp and a score of every region")
+    if known["pause"] is not None and not isinstance(known["pause"], str):
+        raise MessageError("Look.pause: expected a text or nothing")
+    return Look(**known)
+
+
 def conventions_out(conventions: Conventions) -> dict[str, Any]:
     """Conventions' fields, for ``encode``."""
     return asdict(conventions)
@@ -129,7 +160,15 @@ def conventions_out(conventions: Conventions) -> dict[str, Any]:
 
 def conventions_in(content: Any) -> Conventions:
     """The conventions with these fields; RainError where they are none."""
-    return Conventions(**_named(content, Conventions))
+    known = _named(content, Conventions)
+    views, size = known["views"], known["image_size"]
+    if not isinstance(views, list | tuple) or not all(isinstance(view, str) for view in views):
+        raise MessageError("Conventions.views: expected names")
+    if type(size) is not int or type(known["rate_hz"]) not in (int, float):
+        raise MessageError("Conventions.image_size, rate_hz: expected numbers")
+    if not isinstance(known["state"], str) or not isinstance(known["action"], str):
+        raise MessageError("Conventions.state, action: expected names of a meaning")
+    return Conventions(**known)
 
 
 def _named(content: Any, kind: type, optional: tuple[str, ...] = ()) -> dict[str, Any]:

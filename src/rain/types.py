@@ -38,7 +38,8 @@ class ConventionError(RainError):
 
 def _finite(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
     try:
-        array = np.array(value, dtype=np.float32)
+        with np.errstate(over="ignore"):  # too large for float32 is infinity, said below
+            array = np.array(value, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise RainError(f"{name}: expected numbers of shape {shape}, got {value!r}") from error
     if array.shape != shape:
@@ -50,7 +51,7 @@ def _finite(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
 
 
 def _action_type(name: str, value: str) -> None:
-    if value not in ACTION_TYPES:
+    if not isinstance(value, str) or value not in ACTION_TYPES:
         raise RainError(f"{name}: unknown action type {value!r}; known: {', '.join(ACTION_TYPES)}")
 
 
@@ -115,7 +116,8 @@ class Observation:
         if not self.images:
             raise RainError("Observation.images: at least one view is needed")
         for view, image in self.images.items():
-            shape, dtype = np.shape(image), getattr(image, "dtype", None)
+            shape: tuple[int, ...] = getattr(image, "shape", ())
+            dtype = getattr(image, "dtype", None)
             if len(shape) != 3 or shape[2] != 3 or dtype != np.uint8:
                 raise RainError(
                     f"Observation.images[{view}]: expected uint8 (H, W, 3), got {dtype} {shape}"
@@ -134,8 +136,9 @@ class Observation:
         if view not in self.images:
             raise RainError(f"{name}: there is no image of that view")
         expected = self.images[view].shape[:2]
-        if np.shape(region) != expected:
-            raise RainError(f"{name}: expected shape {expected}, got {np.shape(region)}")
+        if not isinstance(region, np.ndarray) or region.shape != expected:
+            shape = getattr(region, "shape", type(region).__name__)
+            raise RainError(f"{name}: expected shape {expected}, got {shape}")
         if region.dtype == np.bool_:
             return
         if not np.issubdtype(region.dtype, np.floating):
@@ -201,6 +204,23 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Look:
+    """What perception tells the control loop about one frame.
+
+    regions: view -> bool (H, W); a view without one is absent. stamps: of the frames the regions
+    belong to, s; scores: of the segmenter, in [0, 1]. pause: why the robot must hold still, or
+    None. notes: what else is wrong, for people.
+    """
+
+    stamp: float
+    regions: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    stamps: Mapping[str, float] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
+    pause: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Conventions:
     """What two parts must agree on before they exchange observations and actions.
 
@@ -226,6 +246,20 @@ class Conventions:
         ]
         if differences:
             raise ConventionError("conventions do not match: " + "; ".join(differences))
+
+    def check_observation(self, observation: Observation) -> None:
+        """Raise ConventionError where an observation has other views or sizes of images."""
+        got = tuple(observation.images)
+        if set(self.views) != set(got):
+            raise ConventionError(
+                f"the policy needs the views {self.views}, the observation has {got}"
+            )
+        for view, image in observation.images.items():
+            if image.shape[:2] != (self.image_size, self.image_size):
+                raise ConventionError(
+                    f"the policy needs images of {self.image_size} × {self.image_size}, the "
+                    f"observation's {view} is {image.shape[0]} × {image.shape[1]}"
+                )
 
 
 @runtime_checkable

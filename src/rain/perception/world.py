@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rain.perception.loop import Look, RegionLoop
+from rain.perception.loop import RegionLoop
 from rain.perception.options import PerceptionOptions, SegmenterName
 from rain.perception.parts import make_loop, make_reasoner
 from rain.perception.reasoner.protocols import PhrasedScript, Reasoner, phrase_from_name
-from rain.types import Observation, Subtask, TaskScript
+from rain.types import Look, Observation, Subtask, TaskScript
 
 MakeLoop = Callable[[Any], RegionLoop]
 """World -> the loop that finds its targets."""

@@ -39,6 +39,10 @@ def policy_source(text: str, options: PolicyOptions | None = None) -> PolicySour
 
 
 def _rain(rest: str, options: PolicyOptions) -> PolicySource:
+    if rest.startswith(("tcp://", "ipc://")):
+        from rain.bench.policies.served import ServedPolicies
+
+        return ServedPolicies.from_text(rest)
     from rain.bench.sources import CheckpointPolicies
 
     return CheckpointPolicies(rest, options.threads, options.device)

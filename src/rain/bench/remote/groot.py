@@ -41,7 +41,7 @@ def unpack(data: bytes) -> Any:
     try:
         return msgpack.unpackb(data, object_hook=_decode)
     except Exception as error:  # msgpack raises a dozen unrelated types on broken input
-        raise RemoteError(f"the answer is not GR00T's msgpack ({error})") from error
+        raise RemoteError(f"this is not GR00T's msgpack ({error})") from error
 
 
 class GrootChannel:

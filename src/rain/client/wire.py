@@ -2,9 +2,9 @@
 
 A message is a header in msgpack, ``[version, kind, number, content]``, and one frame for each array
 in its content (``rain.messages``). A client numbers its requests; an answer bears the number of its
-request, so that late and doubled ones are told apart. Requests are ``hello``, ``predict``,
-``reset``, ``health`` and ``metrics``; answers bear their request's kind, or ``error`` with a code
-and one line for a person.
+request, so that late and doubled ones are told apart. Every server knows ``hello``, ``bye``,
+``health`` and ``metrics``, and what it serves beside them (docs/serving.md); answers bear their
+request's kind, or ``error`` with a code and one line for a person.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from rain.messages import MessageError, from_frames, to_frames
 from rain.types import RainError
 
 VERSION = 1
-REQUESTS = ("hello", "predict", "reset", "health", "metrics")
-
 MOST_FRAMES = 32
 """An observation of eight views has 18."""
 
@@ -30,6 +28,8 @@ CODES = {
     "too_many_clients": "the server has as many clients as it takes",
     "too_fast": "more requests a second than the server takes from a client",
     "policy_failed": "the policy failed on this observation",
+    "overtaken": "a newer request of the same client was answered in its place",
+    "failed": "the server failed on this request",
 }
 """Code of an error -> what it means."""
 

@@ -1,0 +1,158 @@
+"""Servers and clients as processes that are killed, stopped and cut off."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bench_fakes import FakeWorld, NoisyPolicy
+
+from rain.client import PolicyClient, ServerError
+from rain.types import Subtask
+
+OBSERVATION = FakeWorld().observe(Subtask("grasp", "milk_1"))
+TESTS = Path(__file__).parents[1]
+PATHS = os.pathsep.join(
+    [str(TESTS / "serving"), str(TESTS / "bench"), os.environ.get("PYTHONPATH", "")]
+)
+SERVER = """
+import sys
+from serving_fakes import Served
+from rain.serving.policies import PolicyService
+from rain.serving.server import Server, ServerConfig
+with Server(PolicyService(Served()), ServerConfig(sys.argv[1], idle=0.5, max_clients=2)) as server:
+    print(server.address, flush=True)
+    server.run()
+"""
+CLIENT = """
+import sys
+from bench_fakes import FakeWorld
+from rain.client import PolicyClient
+from rain.types import Subtask
+client, seen = PolicyClient(sys.argv[1]), FakeWorld().observe(Subtask("grasp", "milk_1"))
+while True:
+    client.predict(seen)
+    print("asked", flush=True)
+"""
+CUT_OFF = """
+import fcntl, socket, struct, sys, time
+from bench_fakes import FakeWorld, NoisyPolicy
+from serving_fakes import serving
+from rain.client import PolicyClient, ServerError
+from rain.types import Subtask
+
+def loopback(up):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", 0x41 if up else 0x40))
+
+loopback(True)
+seen, local = FakeWorld().observe(Subtask("grasp", "milk_1")), NoisyPolicy(3)
+with serving() as server:
+    client = PolicyClient(server.address, seed=3, timeout=0.3)
+    client.predict(seen), local.predict(seen)
+    loopback(False)
+    end, lost = time.monotonic() + float(sys.argv[1]), 0
+    while time.monotonic() < end:
+        try:
+            client.predict(seen)
+        except ServerError as error:
+            assert error.code == "no_answer", error
+            lost += 1
+    loopback(True)
+    back = time.monotonic()
+    while True:
+        try:
+            client.predict(seen)
+            break
+        except ServerError:
+            assert time.monotonic() < back + 30, "it does not come back"
+    print(lost, round(time.monotonic() - back, 2), client.health()["clients"])
+"""
+
+
+@contextmanager
+def process(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", code, *arguments]
+    environment = os.environ | {"PYTHONPATH": PATHS}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as started:
+        try:
+            yield started
+        finally:
+            started.kill()
+
+
+def line(started: subprocess.Popen[str]) -> str:
+    assert started.stdout is not None
+    return started.stdout.readline().strip()
+
+
+def same(found, expected):
+    np.testing.assert_array_equal(found.action_chunk.actions, expected.action_chunk.actions)
+
+
+def test_a_server_that_is_killed_and_one_that_stands_still():
+    with process(SERVER, "tcp://127.0.0.1:*") as server:
+        address = line(server)
+        client, local = PolicyClient(address, seed=3, timeout=0.3), NoisyPolicy(3)
+        same(client.predict(OBSERVATION), local.predict(OBSERVATION))
+        server.send_signal(signal.SIGSTOP)
+        with pytest.raises(ServerError, match="no answer within"):
+            client.predict(OBSERVATION)
+        server.send_signal(signal.SIGCONT)
+        local.predict(OBSERVATION)  # the lost question is answered after all, and dropped
+        client._connection.timeout = 5.0
+        same(client.predict(OBSERVATION), local.predict(OBSERVATION))
+        server.send_signal(signal.SIGKILL)
+        server.wait()
+        client._connection.timeout = 0.3
+        with pytest.raises(ServerError, match="no answer within"):
+            client.predict(OBSERVATION)
+    client._connection.timeout = 20.0
+    with process(SERVER, address):
+        same(client.predict(OBSERVATION), NoisyPolicy(3).predict(OBSERVATION))
+
+
+def test_a_killed_client_makes_room_and_disturbs_nobody(serve):
+    server = serve(max_clients=2, idle=0.5)
+    other = PolicyClient(server.address)
+    with process(CLIENT, server.address) as killed:
+        assert line(killed) == "asked"
+        with pytest.raises(ServerError, match="takes 2 clients"):
+            PolicyClient(server.address)
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+    end = time.monotonic() + 0.7
+    while time.monotonic() < end:
+        assert other.predict(OBSERVATION)
+        time.sleep(0.02)
+    assert PolicyClient(server.address).health()["clients"] == 2
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "-rn", "true"], capture_output=True).returncode != 0
+    if shutil.which("unshare")
+    else True,
+    reason="needs network namespaces",
+)
+def test_a_network_that_is_cut_and_comes_back():
+    """In a network of its own whose only link goes down; RAIN_CUT_S sets for how long."""
+    pause = os.environ.get("RAIN_CUT_S", "1.0")
+    command = ["unshare", "-rn", sys.executable, "-c", CUT_OFF, pause]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120,
+        env=os.environ | {"PYTHONPATH": PATHS},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lost, took, clients = done.stdout.split()
+    assert int(lost) >= 1
+    assert float(took) < 10
+    assert clients == "1", "it is the client that it was"
