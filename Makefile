@@ -1,5 +1,5 @@
 # make help         what there is
-# make demo         set up, then one episode in the simulator with the shipped checkpoint
+# make demo         set up, then two episodes in the simulator with the shipped checkpoint
 # make test lint    what continuous integration runs (.ci/run)
 #
 # PYTHON=python3.11            the interpreter that makes .venv (3.11 or later)
@@ -46,7 +46,7 @@ GL_PACKAGES := libegl1 libgl1 libosmesa6
 
 help:
 	@echo "make setup   create .venv and install RAIN with the simulator and the tools"
-	@echo "make demo    set up, then run one libero_object episode and write demo.mp4"
+	@echo "make demo    set up, run a LIBERO and a LIBERO-EX task, write demo.mp4"
 	@echo "make test    set up, then run the tests"
 	@echo "make test-lerobot   the real lerobot reads our datasets and trains RAIN, in .venv-lerobot"
 	@echo "make test-vla-eval  LIBERO-EX in the real vla-eval, in .venv-vla-eval"

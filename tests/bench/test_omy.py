@@ -14,13 +14,13 @@ from rain.bench.episode import RolloutConfig
 from rain.bench.experts import ExpertTrials, play_omy
 from rain.bench.omy import (
     HORIZON,
-    OmyExpertPolicies,
     OmyWorlds,
     draw_scene,
     measure_speed,
     worlds_of,
 )
 from rain.bench.policies import policy_source
+from rain.bench.policies.expert import OmyExpert
 from rain.bench.protocols import WorldPolicy
 from rain.bench.rollouts import rollout
 from rain.bench.sources import LiberoWorlds
@@ -53,7 +53,7 @@ def test_another_object_is_put_where_the_task_says(world):
     script = world.script_for("lemon")
     goal = lambda: world.script_success(script)  # noqa: E731
     config = RolloutConfig(horizon=HORIZON)
-    result = rollout(world, OmyExpertPolicies()(2), script, config, goal=goal)
+    result = rollout(world, OmyExpert(2), script, config, goal=goal)
     assert result.success
     assert not world.success()
 

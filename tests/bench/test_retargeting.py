@@ -13,8 +13,9 @@ from rain.bench.retargeting import (
 )
 from rain.demos.annotate import annotate, trace
 from rain.types import RainError
+from rain.worlds.demonstration import Demonstration
 from rain.worlds.libero import LiberoWorld
-from rain.worlds.libero.experts.demonstrate import Demonstration, ExpertConfig, demonstrate
+from rain.worlds.libero.experts.demonstrate import ExpertConfig, demonstrate
 from rain.worlds.libero.experts.motion import CLOSED
 from rain.worlds.libero.experts.reach import Reach
 

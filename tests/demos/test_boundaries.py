@@ -13,8 +13,9 @@ from rain.demos.annotate import AT_REST, WITHDRAWN, Trace
 from rain.demos.boundaries import TOLERANCE, compare, expert_end
 from rain.demos.hdf5 import read_recordings, write_demonstration
 from rain.types import RainError, Subtask, SubtaskSpan
+from rain.worlds.demonstration import Demonstration
 from rain.worlds.libero import LiberoWorld
-from rain.worlds.libero.experts.demonstrate import Demonstration, ExpertConfig, demonstrate
+from rain.worlds.libero.experts.demonstrate import ExpertConfig, demonstrate
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,8 @@ from rain.demos.hdf5 import read_recordings, remove_stale, write_demonstration
 from rain.demos.replay import ReplayConfig, process
 from rain.demos.tally import name_missing, tally
 from rain.types import RainError, Subtask, TaskScript
+from rain.worlds.demonstration import Demonstration, Failure
 from rain.worlds.libero import LiberoWorld, find_task
-from rain.worlds.libero.experts.demonstrate import Demonstration, Failure
 from rain.worlds.libero.suites import SUITES, Task
 from rain.worlds.libero.world import libero_conventions
 

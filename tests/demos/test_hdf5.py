@@ -11,7 +11,7 @@ from rain.types import RainError, Subtask, TaskScript
 pytest.importorskip("libero", reason="the simulator is not installed")
 
 from rain.demos.hdf5 import read_recordings, write_demonstration
-from rain.worlds.libero.experts.demonstrate import Demonstration
+from rain.worlds.demonstration import Demonstration
 
 SCRIPT = TaskScript("do it", (Subtask("grasp", "milk_1"), Subtask("release", "basket_1")))
 

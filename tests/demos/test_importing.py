@@ -34,8 +34,9 @@ from rain.demos.verify import (
     sample_scene,
 )
 from rain.types import RainError
+from rain.worlds.demonstration import Demonstration
 from rain.worlds.libero import LiberoWorld
-from rain.worlds.libero.experts.demonstrate import Demonstration, ExpertConfig, demonstrate
+from rain.worlds.libero.experts.demonstrate import ExpertConfig, demonstrate
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,9 @@ from rain.demos.dataset import Dataset
 from rain.demos.hdf5 import read_recordings, write_demonstration
 from rain.demos.replay import ReplayConfig, kept_frames, process, replay, source_of
 from rain.types import HORIZON, RainError
+from rain.worlds.demonstration import Demonstration
 from rain.worlds.libero import LiberoWorld
-from rain.worlds.libero.experts.demonstrate import Demonstration, ExpertConfig, demonstrate
+from rain.worlds.libero.experts.demonstrate import ExpertConfig, demonstrate
 from rain.worlds.mujoco_world import LIFTED
 
 

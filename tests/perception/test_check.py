@@ -120,7 +120,7 @@ def test_the_summary_by_hand():
     assert found.parts == pytest.approx((1.0, 0.5, 0.0, 0.2))
     empty = summarise([])
     assert empty.frames == 0
-    assert np.isnan(empty.iou)
+    assert empty.iou is None
 
 
 def test_the_light_tracker_follows_a_drawn_demonstration(recorded):

@@ -4,13 +4,9 @@ import numpy as np
 import pytest
 
 from rain.types import ActionChunk, Observation, Plan, Prediction, Progress, RainError
+from rain.worlds.demonstration import Demonstration
 from rain.worlds.libero import LiberoWorld
-from rain.worlds.libero.experts.demonstrate import (
-    Demonstration,
-    ExpertConfig,
-    attempt,
-    demonstrate,
-)
+from rain.worlds.libero.experts.demonstrate import ExpertConfig, attempt, demonstrate
 from rain.worlds.libero.experts.grasps import choose_grasp
 from rain.worlds.libero.experts.motion import Style, down_at, rotation_vector, yaw_of
 from rain.worlds.libero.experts.reach import Reach

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from worlds_helpers import scene_file, script, start_opened, start_regions
 
 from rain.types import TaskScript
+from rain.worlds.demonstration import Failure
 from rain.worlds.libero import LiberoWorld, find_task, suite_tasks
-from rain.worlds.libero.experts.demonstrate import ExpertConfig, Failure, demonstrate
+from rain.worlds.libero.experts.demonstrate import ExpertConfig, demonstrate
 from rain.worlds.libero.experts.layouts import LayoutMix, describe
 from rain.worlds.libero.goals import goal_of
 from rain.worlds.libero.held_out import TOLERANCE, HeldOut, held_out_task, held_out_tasks

@@ -12,8 +12,9 @@ pytest.importorskip("libero", reason="the simulator is not installed")
 
 def _attempts(suite: str, task: int, seeds: tuple[int, ...]) -> list[str]:
     """What became of some calm episodes: the error, or nothing."""
+    from rain.worlds.demonstration import ExpertError
     from rain.worlds.libero import LiberoWorld
-    from rain.worlds.libero.experts.demonstrate import ExpertConfig, ExpertError, attempt
+    from rain.worlds.libero.experts.demonstrate import ExpertConfig, attempt
     from rain.worlds.libero.experts.motion import Style
     from rain.worlds.libero.experts.skills import Skills
 

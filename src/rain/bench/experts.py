@@ -13,8 +13,9 @@ import numpy as np
 
 from rain.bench.trials import parse_tasks
 from rain.types import RainError
+from rain.worlds.demonstration import ExpertError
 from rain.worlds.libero import LiberoWorld
-from rain.worlds.libero.experts.demonstrate import ExpertConfig, ExpertError, attempt
+from rain.worlds.libero.experts.demonstrate import ExpertConfig, attempt
 from rain.worlds.libero.experts.motion import Style
 from rain.worlds.libero.experts.skills import Skills
 from rain.worlds.omy import SUITE as OMY

@@ -1,4 +1,4 @@
-"""The simulated arm's worlds and its expert, as the bench knows them."""
+"""The simulated arm's worlds, as the bench knows them, and how fast they run."""
 
 from __future__ import annotations
 
@@ -10,21 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from rain.bench.policies.expert import OmyExpert
 from rain.bench.protocols import TaskFacts, TaskWorld
 from rain.bench.sources import LiberoWorlds, Rendering
 from rain.drawing import draw_header, label, replacing, tint
-from rain.types import RainError, TaskScript
-from rain.worlds.omy import SUITE, OmyWorld, find_omy_task, omy_conventions, omy_tasks
-from rain.worlds.omy.hand import StuckError, Style
-from rain.worlds.omy.skills import Skills
+from rain.types import RainError
+from rain.worlds.omy import SUITE, OmyWorld, find_omy_task, omy_tasks
 
 HORIZON = 450
 """Control steps an episode may take, 15 s: twice what the expert takes."""
-VERSION = 1
-"""Raised when the expert changes, so that older episodes are not counted with newer."""
 
 
 @dataclass(frozen=True)
@@ -65,41 +61,6 @@ def worlds_of(suite: str, rendering: Rendering, threads: int) -> LiberoWorlds | 
     return OmyWorlds(rendering, threads) if suite == SUITE else LiberoWorlds(rendering, threads)
 
 
-@dataclass(frozen=True)
-class OmyExpertPolicies:
-    """Makes the arm's experts; the seed draws their style."""
-
-    name: str = "omy-expert"
-
-    def fingerprint(self) -> str:
-        """Changes with ``VERSION``."""
-        return f"{self.name}-{VERSION}"
-
-    def __call__(self, seed: int) -> OmyExpertPolicy:
-        """An expert in the style of ``seed``."""
-        return OmyExpertPolicy(seed)
-
-
-class OmyExpertPolicy:
-    """Does a script with the skills; where it is stuck it stops, as a policy that is done does."""
-
-    def __init__(self, seed: int) -> None:
-        """Draw the style from ``seed``."""
-        self.conventions = omy_conventions(128)
-        self._seed = seed
-
-    def actions(self, world: Any, script: TaskScript) -> Iterator[tuple[NDArray, int]]:
-        """Actions (7,) rad with the index of the subtask at work; ``world`` is an OmyWorld."""
-        rng = np.random.default_rng(self._seed)
-        skills = Skills(world, Style.sample(rng), rng)
-        try:
-            for index, subtask in enumerate(script.subtasks):
-                for action in skills.do(subtask):
-                    yield action, index
-        except StuckError:
-            return
-
-
 def draw_scene(world: OmyWorld, seed: int, size: int, out: Path) -> None:
     """Write a PNG of a layout: all views, and below them the region of each subtask's target."""
     if out.suffix != ".png":
@@ -133,7 +94,7 @@ def measure_speed(world: OmyWorld, sizes: tuple[int, ...], seconds: float = 5.0)
         steps, spent, seed = 0, 0.0, 0
         while spent < seconds:
             world.reset(seed=seed)
-            for action, _ in OmyExpertPolicy(seed).actions(world, world.script):
+            for action, _ in OmyExpert(seed).actions(world, world.script):
                 began = time.perf_counter()
                 world.step(action)
                 for view in world.conventions.views if size else ():

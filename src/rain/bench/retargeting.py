@@ -25,7 +25,8 @@ from rain.retarget import (
 )
 from rain.retarget.options import Mode
 from rain.types import ACTION_TYPES, RainError, SubtaskSpan
-from rain.worlds.libero.experts.demonstrate import Demonstration, ExpertConfig, demonstrate
+from rain.worlds.demonstration import Demonstration
+from rain.worlds.libero.experts.demonstrate import ExpertConfig, demonstrate
 from rain.worlds.libero.experts.motion import rotation_vector
 from rain.worlds.libero.experts.reach import Reach
 from rain.worlds.libero.suites import SUITES, find_task, suite_tasks

@@ -16,8 +16,8 @@ from rain.bench.campaign import Campaign
 from rain.bench.records import Target
 from rain.bench.scoring import average
 from rain.types import RainError
+from rain.worlds.demonstration import TRACKS
 
-TRACKS = ("protocol", "open")
 BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 
 

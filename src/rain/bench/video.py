@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +11,6 @@ from rain.bench.protocols import FilmedWorld
 from rain.bench.rollouts import Moment
 from rain.drawing import (
     VIEW_PIXELS,
-    VideoWriter,
     draw_header,
     draw_panel,
     draw_plan,
@@ -19,6 +20,12 @@ from rain.drawing import (
 from rain.types import Observation, Prediction, TaskScript
 
 
+class Frames(Protocol):
+    """What takes a film's frames: a VideoWriter, or a list that is joined with others."""
+
+    def add(self, frame: NDArray[np.uint8]) -> None: ...
+
+
 class EpisodeFilm:
     """Films a rollout: pass it as ``watch``. Every ``every`` control steps one frame."""
 
@@ -26,7 +33,7 @@ class EpisodeFilm:
         self,
         world: FilmedWorld,
         script: TaskScript,
-        writer: VideoWriter,
+        writer: Frames,
         *,
         every: int = 2,
         pixels: int = VIEW_PIXELS,

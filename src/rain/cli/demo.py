@@ -1,22 +1,26 @@
-"""``rain demo``: one libero_object episode with the shipped checkpoint, filmed."""
+"""``rain demo``: episodes with the shipped checkpoint, filmed side by side."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 from rich.console import Console
 
-from rain.bench.demo import run_demo
+from rain.bench.demo import Scene, run_demo
+
+TASKS = ("libero_object/0", "libero-ex/8")
+"""One of LIBERO, and one of LIBERO-EX, of which there are no demonstrations."""
 
 
 @dataclass(frozen=True)
 class Demo:
-    """Run one libero_object episode, print its transitions, and film it."""
+    """Run episodes, print their transitions, and film them side by side."""
 
-    task: int = 0
-    """Task number, 0 to 9."""
+    tasks: Annotated[tuple[str, ...], tyro.conf.Positional] = TASKS
+    """SUITE/TASK of each; by default a task of LIBERO and one of LIBERO-EX."""
     init_state: int = 0
     """Official init state."""
     checkpoint: str = "rain-nano"
@@ -28,11 +32,11 @@ class Demo:
 
 
 def main(args: list[str]) -> int:
-    """Run ``rain demo``: 0 on success, 1 on failure."""
+    """Run ``rain demo``: 0 where all episodes succeed, else 1."""
     options = tyro.cli(Demo, args=args, prog="rain demo")
     success = run_demo(
         options.checkpoint,
-        options.task,
+        [Scene.from_text(text) for text in options.tasks],
         options.init_state,
         options.out,
         Console(highlight=False),

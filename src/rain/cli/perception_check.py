@@ -67,7 +67,7 @@ def run_check(command: Check) -> int:
     checked = _follow(command, console)
     report = _report(checked, console)
     report["options"] = {"segmenter": command.segmenter, **asdict(command.perception)}
-    text = json.dumps(report, indent=1, default=str)
+    text = json.dumps(report, indent=1, default=str, allow_nan=False)
     (folder / "check.json").write_text(text + "\n", encoding="utf-8")
     console.print(f"check.json is in {folder}", markup=False)
     crashed = 0
@@ -106,16 +106,21 @@ def _report(checked: Checked, console: Console) -> dict[str, Any]:
             rows[f"{view}/{kind}"] = asdict(found)
             table.add_row(view if kind == "all" else "", kind, *_cells(found))
     console.print(table)
-    taken = np.array(checked.milliseconds or [np.nan])
-    middle, high = float(np.median(taken)), float(np.percentile(taken, 90))
+    if not checked.milliseconds:
+        return {"rows": rows, "ms_median": None, "ms_p90": None}
+    middle, high = np.percentile(checked.milliseconds, (50, 90)).tolist()
     console.print(f"{middle:.1f} ms a frame of all views (median), {high:.1f} ms at 90 %")
     return {"rows": rows, "ms_median": middle, "ms_p90": high}
 
 
 def _cells(found: Summary) -> list[str]:
-    quarters = " ".join(f"{part:.2f}" for part in found.parts)
-    shares = [f"{100 * share:.1f} %" for share in (found.lost, found.unseeded, found.false)]
-    return [str(found.frames), f"{found.iou:.3f}", quarters, *shares]
+    quarters = " ".join(_shown(part, "{:.2f}") for part in found.parts)
+    shares = [_shown(share, "{:.1%}") for share in (found.lost, found.unseeded, found.false)]
+    return [str(found.frames), _shown(found.iou, "{:.3f}"), quarters, *shares]
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "–" if value is None else form.format(value).replace("%", " %")
 
 
 def _rollouts(command: Check, name: SegmenterName, folder: Path) -> Rollout:

@@ -55,7 +55,7 @@ def main(args: list[str]) -> int:
     service = PolicyService(policies, options.execute)
     with Server(service, config) as server:
         more = ExitStack()
-        told = policies.name
+        also = ""
         ports = {"openpi": options.openpi_port, "gr00t": options.gr00t_port}
         asked = {kind: port for kind, port in ports.items() if port is not None}
         if asked:
@@ -63,5 +63,5 @@ def main(args: list[str]) -> int:
             guests = Guests(server, service, config, options.guests)
             for kind, port in asked.items():
                 at = more.enter_context(guests.listening(kind, port))
-                told += f", {kind} at {options.guests.host}:{at}"
-        return run_server(server, config, options.serving, told, more)
+                also += f", {kind} at {options.guests.host}:{at}"
+        return run_server(server, config, options.serving, policies.name, more, also)

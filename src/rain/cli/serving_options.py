@@ -64,16 +64,24 @@ def check_exposed(host: str, token: str | None) -> None:
 
 
 def run_server(
-    server: Server, config: ServerConfig, options: ServingOptions, what: str, more: ExitStack
+    server: Server,
+    config: ServerConfig,
+    options: ServingOptions,
+    what: str,
+    more: ExitStack,
+    also: str = "",
 ) -> int:
-    """Say what is served where, and serve until Ctrl-C or SIGTERM. more: ends before the server."""
+    """Say what is served where, and serve until Ctrl-C or SIGTERM.
+
+    more: ends before the server; also: said at the end of the line.
+    """
     console = Console(highlight=False)
     with more:
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, lambda *_: server.stop())
         asks = [name for name in ("token", "curve") if getattr(config, name) is not None]
         access = f"with {' and '.join(asks)}" if asks else "without a token"
-        console.print(f"{what} at {server.address}, {access}", markup=False, soft_wrap=True)
+        console.print(f"{what} at {server.address}, {access}{also}", markup=False, soft_wrap=True)
         if options.metrics_port is not None:
             port = more.enter_context(
                 server.metrics.over_http(options.metrics_port, options.metrics_host)

@@ -16,14 +16,8 @@ from pathlib import Path
 
 from rain.demos.hdf5 import FAILURES, remove_stale, write_demonstration
 from rain.types import RainError
-from rain.worlds.libero.experts.demonstrate import (
-    TRACKS,
-    Demonstration,
-    ExpertConfig,
-    Failure,
-    MakePolicy,
-    demonstrate,
-)
+from rain.worlds.demonstration import TRACKS, Demonstration, Failure
+from rain.worlds.libero.experts.demonstrate import ExpertConfig, MakePolicy, demonstrate
 from rain.worlds.libero.suites import SUITES, find_task
 from rain.worlds.libero.world import LiberoWorld
 from rain.worlds.omy import SUITE as OMY

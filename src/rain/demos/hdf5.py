@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.types import ACTION_DIM, RainError, Subtask, TaskScript
-from rain.worlds.libero.experts.demonstrate import Demonstration
+from rain.worlds.demonstration import Demonstration
 from rain.worlds.libero.suites import task_named
 from rain.worlds.processes import is_alive
 

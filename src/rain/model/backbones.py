@@ -33,10 +33,11 @@ _DINOV2: dict[str, tuple[str, dict[str, Any]]] = {
 
 def prepare_images(images: Tensor, size: int) -> Tensor:
     """uint8 (N, H, W, 3) -> float (N, 3, size, size), ImageNet mean and deviation taken out."""
-    mean = torch.tensor(IMAGENET_MEAN, device=images.device)
-    deviation = torch.tensor(IMAGENET_STD, device=images.device)
-    scaled = torch.addcmul(-mean / deviation, images.float(), 1 / (255 * deviation))
-    channels_first = scaled.permute(0, 3, 1, 2)
+    mean = torch.tensor(IMAGENET_MEAN, device=images.device)[:, None, None]
+    deviation = torch.tensor(IMAGENET_STD, device=images.device)[:, None, None]
+    # Channels first in memory too: sums along an axis of three elements are slow.
+    pixels = images.permute(0, 3, 1, 2).contiguous().float()
+    channels_first = torch.addcmul(-mean / deviation, pixels, 1 / (255 * deviation))
     if channels_first.shape[-2:] == (size, size):
         return channels_first
     return F.interpolate(

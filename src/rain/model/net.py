@@ -12,7 +12,7 @@ from rain.model import flow
 from rain.model.backbones import build_backbone, prepare_images
 from rain.model.config import RainConfig
 from rain.model.encoder import CrossViewEncoder
-from rain.model.plandit import PlanDiT
+from rain.model.plandit import KeysValues, PlanDiT
 from rain.model.progress import ProgressHead
 from rain.model.text import build_text
 
@@ -97,7 +97,7 @@ class RainNet(nn.Module):
         """features (B, V, T, d), regions (B, V, H, W) in [0, 1] -> φ (B, V·T, D)."""
         return self.encoder(features, regions * self.region_gate)
 
-    def condition(self, phi: Tensor) -> Tensor:
+    def condition(self, phi: Tensor) -> KeysValues:
         """φ -> keys and values of every PlanDiT layer; make them once for all flow steps."""
         return self.plandit.condition(phi)
 
@@ -106,7 +106,7 @@ class RainNet(nn.Module):
         noisy_plan: Tensor,
         noisy_actions: Tensor,
         tau: Tensor,
-        kv: Tensor,
+        kv: KeysValues,
         state: Tensor,
         action_type: Tensor,
     ) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,8 @@ from rain.model.layers import FeedForward, FlowTime, SelfAttention, attend, merg
 from rain.types import ACTION_DIM, HORIZON, PLAN_POINTS, STATE_DIM
 
 PLAN_DIM = 3
+KeysValues = list[tuple[Tensor, Tensor]]
+"""Of φ, for every layer of a PlanDiT: see ``PlanDiT.condition``."""
 
 
 def attention_mask(plan_points: int, horizon: int, bidirectional: bool = False) -> Tensor | None:
@@ -96,20 +98,26 @@ class PlanDiT(nn.Module):
                 nn.init.zeros_(part.weight)
                 nn.init.zeros_(part.bias)
 
-    def condition(self, phi: Tensor) -> Tensor:
-        """φ (B, V·T, D) -> keys and values of every layer, (layers, 2, B, heads, V·T, width/heads).
+    def condition(self, phi: Tensor) -> KeysValues:
+        """φ (B, V·T, D) -> key and value of every layer, (B, heads, V·T, width / heads) each.
 
         They depend on φ alone: make them once and use them for every flow step and noise draw.
         """
-        kv = self.key_value(phi).unflatten(-1, (len(self.layers), 2, self.heads, -1))
-        return kv.permute(2, 3, 0, 4, 1, 5)
+        weight, bias = self.key_value.weight, self.key_value.bias
+        parts = 2 * len(self.layers)
+        # One product for each, not one to be cut: on a CPU the cut's gradient takes longer.
+        made = [
+            split_heads(F.linear(phi, w, b), self.heads)
+            for w, b in zip(weight.chunk(parts), bias.chunk(parts), strict=True)
+        ]
+        return list(zip(made[::2], made[1::2], strict=True))
 
     def forward(
         self,
         noisy_plan: Tensor,
         noisy_actions: Tensor,
         tau: Tensor,
-        kv: Tensor,
+        kv: KeysValues,
         state: Tensor,
         action_type: Tensor,
     ) -> tuple[Tensor, Tensor]:
@@ -120,8 +128,8 @@ class PlanDiT(nn.Module):
         action_type (B, width), e_c. Without plan tokens the plan's flow is zero.
         """
         draws = len(noisy_actions) // len(state)
-        known = torch.stack([action_type, self.embed_state(state)], dim=1)
-        tokens = [known.repeat_interleave(draws, dim=0)]
+        first = torch.stack([action_type, self.embed_state(state)], dim=1)
+        tokens = [first.repeat_interleave(draws, dim=0)]
         if self.embed_plan is not None:
             tokens.append(self.embed_plan(noisy_plan))
         x = torch.cat([*tokens, self.embed_action(noisy_actions)], dim=1) + self.position

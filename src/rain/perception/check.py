@@ -58,39 +58,29 @@ def check_dataset(
     dataset: Dataset, segmenter: Segmenter, prompt: PromptKind, episodes: Sequence[int]
 ) -> Iterator[Checked]:
     """Follow through the ``episodes``; yields one at a time."""
-    conventions = dataset.conventions
+    views, rate_hz = dataset.conventions.views, dataset.conventions.rate_hz
     for index in episodes:
         checked = Checked()
         episode = dataset.episode(index)
+        truth = RecordedSegmenter(episode, views, rate_hz)
         for span in episode.spans:
-            _follow(
-                checked,
-                index,
-                episode,
-                span,
-                conventions.views,
-                conventions.rate_hz,
-                segmenter,
-                prompt,
-            )
+            _follow(checked, index, truth, span, segmenter, prompt)
         yield checked
 
 
 def _follow(
     checked: Checked,
     index: int,
-    episode: Episode,
+    truth: RecordedSegmenter,
     span: SubtaskSpan,
-    views: tuple[str, ...],
-    rate_hz: float,
     segmenter: Segmenter,
     prompt: PromptKind,
 ) -> None:
-    target = span.subtask.target
+    """Add what becomes of the target of ``span``, a subtask of the episode number ``index``."""
+    target, episode, views = span.subtask.target, truth.episode, truth.views
     numbers = [n for n, step in enumerate(episode.frames) if span.start <= step <= span.end]
     if len(numbers) < 2:
         return
-    truth = RecordedSegmenter(episode, views, rate_hz)
     first = truth.frame(numbers[0])
     known = _Recorded(episode, numbers[0], views)
     prompts = TruthGrounder(known, prompt).ground(target, target, first)
@@ -145,19 +135,19 @@ class Summary:
     lost: share of them without a region. parts: mean IoU of the first to the last quarter of the
     subtasks' time. unseeded: share of all frames that show the target in views that were not
     seeded, because the target was not to be seen there at the subtask's begin. false: share of the
-    frames that do not show it in which a region is given all the same; NaN where there is none.
+    frames that do not show it in which a region is given all the same. None: of no frame at all.
     """
 
     frames: int
-    iou: float
-    lost: float
-    parts: tuple[float, ...]
-    unseeded: float
-    false: float
+    iou: float | None
+    lost: float | None
+    parts: tuple[float | None, ...]
+    unseeded: float | None
+    false: float | None
 
 
 def summarise(followed: Sequence[Followed]) -> Summary:
-    """Sum up; NaN where there is nothing to take a mean of."""
+    """Sum up; None where there is nothing to take a mean of."""
     seeded = [f for f in followed if f.seeded]
     when, share, visible, given = (
         np.concatenate([np.zeros(0), *(getattr(f, name) for f in seeded)])
@@ -171,10 +161,10 @@ def summarise(followed: Sequence[Followed]) -> Summary:
         iou=_mean(share[seen]),
         lost=_mean(~given[seen]),
         parts=tuple(_mean(share[seen & (part == k)]) for k in range(PARTS)),
-        unseeded=others / (others + int(seen.sum())) if others or seen.any() else float("nan"),
+        unseeded=others / (others + int(seen.sum())) if others or seen.any() else None,
         false=_mean(given[~seen]),
     )
 
 
-def _mean(values: NDArray) -> float:
-    return float(values.mean()) if len(values) else float("nan")
+def _mean(values: NDArray) -> float | None:
+    return float(values.mean()) if len(values) else None

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from torch.nn import functional as F
 
 from rain.perception.prompts import Box, Mask, Points, Prompt
 from rain.perception.segmenter import Frame, Tracked, TrackedRegion, checked_prompts
+from rain.perception.weights import loading
 from rain.types import RainError
 
 MODELS = {
@@ -60,7 +60,7 @@ def load_video_model(name: str, image_size: int | None = None) -> Any:
 
     source = MODELS.get(name, name)
     classes: dict[str, Any] = {"sam2_video": Sam2VideoModel, "edgetam_video": EdgeTamVideoModel}
-    try:
+    with loading(source, "a SAM 2 or EdgeTAM model"):
         config = AutoConfig.from_pretrained(source)
         if config.model_type not in classes:
             raise RainError(
@@ -69,20 +69,6 @@ def load_video_model(name: str, image_size: int | None = None) -> Any:
         if image_size is not None:
             set_image_size(config, image_size)
         return classes[config.model_type].from_pretrained(source, config=config).eval()
-    except ImportError as error:
-        raise RainError(f"{source} needs a package that is not installed: {error}") from error
-    except (OSError, ValueError) as error:
-        raise RainError(_no_weights(source)) from error
-
-
-def _no_weights(source: str) -> str:
-    if Path(source).is_dir():
-        return f"{source} is a folder without a SAM 2 or EdgeTAM model that can be read"
-    return (
-        f"the weights {source!r} are neither a folder nor in the cache, and cannot be downloaded; "
-        f"where there is a network run `hf download {source} --local-dir FOLDER`, copy the folder "
-        "here and give it in place of the name"
-    )
 
 
 def set_image_size(config: Any, size: int) -> None:

@@ -78,19 +78,19 @@ class RecordedSegmenter(_Known):
     def __init__(self, episode: Episode, views: tuple[str, ...], rate_hz: float) -> None:
         """Read from ``episode``, whose views and control rate its dataset names."""
         super().__init__()
-        self._episode, self._views_of, self._rate = episode, views, rate_hz
+        self.episode, self.views, self._rate = episode, views, rate_hz
         self._number = {int(step): number for number, step in enumerate(episode.frames)}
 
     def frame(self, number: int) -> Frame:
         """Kept frame ``number`` of the demonstration."""
-        images = dict(zip(self._views_of, self._episode.images[number], strict=True))
-        return Frame(images, int(self._episode.frames[number]) / self._rate)
+        images = dict(zip(self.views, self.episode.images[number], strict=True))
+        return Frame(images, int(self.episode.frames[number]) / self._rate)
 
     def _region(self, target: str, view: str, frame: Frame) -> NDArray[np.bool_]:
         step = round(frame.stamp * self._rate)
         if step not in self._number:
             raise RainError(f"the demonstration keeps no frame of {frame.stamp:g} s")
-        return self._episode.region(self._number[step], target)[self._views_of.index(view)]
+        return self.episode.region(self._number[step], target)[self.views.index(view)]
 
 
 def point_on(region: NDArray[np.bool_]) -> tuple[float, float]:

@@ -125,7 +125,7 @@ class Renderer:
             self._open()
         self._gl.make_current()
         self._camera.fixedcamid = camera
-        with self._left_out(out_of_view(self._model, data, camera)):
+        with self._left_out(data, camera):
             mujoco.mjv_updateScene(
                 self._model, data, self._options, None, self._camera,
                 mujoco.mjtCatBit.mjCAT_ALL.value, self._scene,
@@ -139,14 +139,16 @@ class Renderer:
         return pixels[::-1]  # OpenGL counts rows from the bottom
 
     @contextmanager
-    def _left_out(self, hidden: NDArray[np.bool_]) -> Iterator[None]:
-        """Keep geoms out of the scene that is made meanwhile, unless it may show their traces.
+    def _left_out(self, data: mujoco.MjData, camera: int) -> Iterator[None]:
+        """Keep geoms out of view out of the scene too, unless it may show their traces.
 
         MuJoCo sends every geom to the renderer, and a software renderer transforms all of its
         triangles before it finds that none is in view: in the wrist's view that is half of them.
         """
         if self._mode.reflections or self._model.light_castshadow.any():
-            hidden = np.zeros_like(hidden)
+            yield
+            return
+        hidden = out_of_view(self._model, data, camera)
         groups = self._model.geom_group[hidden]
         self._model.geom_group[hidden] = NO_GROUP
         try:

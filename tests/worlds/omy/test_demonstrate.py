@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from rain.types import RainError
-from rain.worlds.libero.experts.demonstrate import Demonstration, ExpertConfig, Failure
+from rain.worlds.demonstration import Demonstration, Failure
+from rain.worlds.libero.experts.demonstrate import ExpertConfig
 from rain.worlds.omy import arm
 from rain.worlds.omy.demonstrate import attempt, demonstrate
 from rain.worlds.omy.tasks import put_on

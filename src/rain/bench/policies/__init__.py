@@ -48,20 +48,15 @@ def _rain(rest: str, options: PolicyOptions) -> PolicySource:
     return CheckpointPolicies(rest, options.threads, options.device)
 
 
-def _expert(rest: str, options: PolicyOptions) -> PolicySource:
-    from rain.bench.policies.expert import ExpertPolicies
+def _expert(kind: str) -> Callable[[str, PolicyOptions], PolicySource]:
+    def make(rest: str, options: PolicyOptions) -> PolicySource:
+        from rain.bench.policies import expert
 
-    if rest:
-        raise RainError(f"policy expert takes nothing after it, got {rest!r}")
-    return ExpertPolicies()
+        if rest:
+            raise RainError(f"policy {kind} takes nothing after it, got {rest!r}")
+        return expert.EXPERTS[kind]
 
-
-def _omy_expert(rest: str, options: PolicyOptions) -> PolicySource:
-    from rain.bench.omy import OmyExpertPolicies
-
-    if rest:
-        raise RainError(f"policy omy-expert takes nothing after it, got {rest!r}")
-    return OmyExpertPolicies()
+    return make
 
 
 def _replay(rest: str, options: PolicyOptions) -> PolicySource:
@@ -79,14 +74,13 @@ def _remote(kind: str) -> Callable[[str, PolicyOptions], PolicySource]:
     return make
 
 
+EXPERTS = ("expert", "omy-expert")
+"""Kinds that need no more text."""
+
 FACTORIES: dict[str, Callable[[str, PolicyOptions], PolicySource]] = {
     "rain": _rain,
-    "expert": _expert,
-    "omy-expert": _omy_expert,
+    **{kind: _expert(kind) for kind in EXPERTS},
     "replay": _replay,
     **{kind: _remote(kind) for kind in ("openpi", "groot", "lerobot")},
 }
 """Kind -> what makes a source of the rest of the text."""
-
-EXPERTS = ("expert", "omy-expert")
-"""Kinds that need no more text."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from rain.perception.reasoner.chat import Message
 from rain.perception.reasoner.protocols import ReasonError
-from rain.types import RainError
+from rain.perception.weights import loading
 
 DEFAULT = "nvidia/Cosmos-Reason2-2B"
 
@@ -47,14 +46,10 @@ class LocalModel:
         )
 
         dtype = torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
-        try:
+        with loading(name, "a Qwen3-VL model and processor", ", or ask an endpoint"):
             model: Any = Qwen3VLForConditionalGeneration.from_pretrained(name, dtype=dtype)
             tokenizer = AutoTokenizer.from_pretrained(name)
             images = Qwen2VLImageProcessorPil.from_pretrained(name)
-        except ImportError as error:
-            raise RainError(f"{name} needs a package that is not installed: {error}") from error
-        except (OSError, ValueError) as error:
-            raise RainError(_no_weights(name)) from error
         model.to(device=device)
         return cls(model, tokenizer, images, name=name, max_tokens=max_tokens)
 
@@ -110,13 +105,3 @@ def _turn(message: Message) -> dict[str, Any]:
     """One turn as chat templates take it: images before the text, as the model was trained."""
     images = [{"type": "image"} for _ in message.images]
     return {"role": message.role, "content": [*images, {"type": "text", "text": message.text}]}
-
-
-def _no_weights(name: str) -> str:
-    if Path(name).is_dir():
-        return f"{name} is a folder without a Qwen3-VL model and processor that can be read"
-    return (
-        f"the weights {name!r} are neither a folder nor in the cache, and cannot be downloaded; "
-        f"where there is a network run `hf download {name} --local-dir FOLDER`, copy the folder "
-        "here and give it in place of the name, or ask an endpoint"
-    )

@@ -36,6 +36,8 @@ class Guests:
     def listening(self, kind: str, port: int) -> AbstractContextManager[int]:
         """Answer clients of ``openpi`` or ``gr00t`` meanwhile; gives the port."""
         options, config = self._options, self._config
+        if not 0 <= port < 2**16:  # ZeroMQ would take it modulo 65536
+            raise RainError(f"{kind}: cannot listen at port {port}")
         reader = Reader(KEYS[kind](self._service.conventions, options), self._service.conventions,
                         options)  # fmt: skip
         known, views = {view for view, _ in reader.keys.images}, reader.conventions.views
@@ -54,7 +56,9 @@ class Guests:
                 options.host, port, config.max_message
             )
         old = options.conventions is not None and not preset(options.conventions).batched
-        return GrootPort(session, reader, config.token, config.max_clients, old).listening(
+        # They never say goodbye: those that are gone must not take everybody's places.
+        most = max(1, config.max_clients // 4)
+        return GrootPort(session, reader, config.token, most, old).listening(
             options.host, port, config.max_message
         )
 

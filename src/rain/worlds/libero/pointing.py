@@ -14,6 +14,7 @@ from rain.worlds.libero.experts.scripts import (
     places,
     state_of,
 )
+from rain.worlds.pointing import pair_with
 
 if TYPE_CHECKING:
     from rain.worlds.libero.world import LiberoWorld
@@ -45,8 +46,7 @@ def pointed_at(world: LiberoWorld) -> list[str]:
 def script_to(world: LiberoWorld, target: str, turn: int) -> TaskScript | None:
     """A grasp and a release that point at ``target`` in the scene as it is now; None: none can.
 
-    An object is taken to a place, a place gets an object; ``turn`` picks which of those that fit.
-    What is an object and a place too (a bowl) is taken, or where it cannot be, gets something.
+    An object is taken to a place, a place gets an object: see ``pair_with``.
     """
     state = state_of(world)
     pairs = [
@@ -56,9 +56,7 @@ def script_to(world: LiberoWorld, target: str, turn: int) -> TaskScript | None:
         for place in places(world)
         if place_is_free(world, state, place, name) and fits(world, name, place)
     ]
-    for side in (0, 1):
-        if found := [pair for pair in pairs if pair[side] == target]:
-            name, place = found[turn % len(found)]
-            subtasks = (Subtask("grasp", name), Subtask("release", place))
-            return TaskScript(instruction_of(subtasks), subtasks)
-    return None
+    if (pair := pair_with(pairs, target, turn)) is None:
+        return None
+    subtasks = (Subtask("grasp", pair[0]), Subtask("release", pair[1]))
+    return TaskScript(instruction_of(subtasks), subtasks)

@@ -8,15 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.types import RainError, TaskScript
-from rain.worlds.libero.experts.demonstrate import (
+from rain.worlds.demonstration import (
     TRACKS,
+    Attempt,
     Demonstration,
-    ExpertConfig,
     ExpertError,
     Failure,
     Step,
+    StuckError,
 )
-from rain.worlds.omy.hand import StuckError, Style
+from rain.worlds.libero.experts.demonstrate import ExpertConfig
+from rain.worlds.omy.hand import Style
 from rain.worlds.omy.layouts import sample_layout
 from rain.worlds.omy.skills import Skills
 from rain.worlds.omy.tasks import one_after_another, put_on
@@ -47,20 +49,11 @@ def demonstrate(world: OmyWorld, track: str, seed: int, config: ExpertConfig) ->
     rng = np.random.default_rng([seed, 1])
     world.arrange(sample_layout(world.task.things, rng))
     script = world.script if track == "protocol" else propose(world, rng)
-    reason = ""
+    attempted = Attempt(world.task, track, seed, script, "random")
     try:
-        steps = attempt(world, script, rng, config)
+        return attempted.recorded(attempt(world, script, rng, config))
     except ExpertError as error:
-        steps, reason = error.steps, str(error)
-    if not steps:
-        return Failure(seed, reason)
-    states, actions, disturbed, subtask = zip(*steps, strict=True)
-    demonstration = Demonstration(
-        world.task.suite, world.task.index, track, seed, script, "random",
-        np.array(states), np.array(actions), np.array(disturbed), np.zeros((0, 7)),
-        np.array(subtask),
-    )  # fmt: skip
-    return Failure(seed, reason, demonstration) if reason else demonstration
+        return attempted.recorded(error.steps, str(error))
 
 
 def propose(world: OmyWorld, rng: np.random.Generator) -> TaskScript:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rain.types import RainError
+from rain.worlds.demonstration import StuckError
 from rain.worlds.omy import arm
 from rain.worlds.omy.kinematics import ceiling, forward, nearest, pointing_down
 from rain.worlds.omy.scene import RATE_HZ
@@ -21,10 +21,6 @@ GAIN = 0.16
 """Of the way to a goal that the commanded pose would go in a step, were it not for its limits."""
 TURN_SPEED = 1.6
 """rad/s about the vertical, at most."""
-
-
-class StuckError(RainError):
-    """The expert cannot go on."""
 
 
 @dataclass(frozen=True)

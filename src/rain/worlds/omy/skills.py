@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.types import Subtask
+from rain.worlds.demonstration import StuckError
 from rain.worlds.mujoco_world import LIFTED
 from rain.worlds.omy import arm
-from rain.worlds.omy.hand import Hand, StuckError, Style
+from rain.worlds.omy.hand import Hand, Style
 from rain.worlds.omy.things import Thing, find_thing
 from rain.worlds.omy.world import OmyWorld
 

@@ -24,6 +24,7 @@ from rain.worlds.omy.scene import CAMERAS, RATE_HZ, SUBSTEPS, scene_xml
 from rain.worlds.omy.tasks import find_omy_task, placements, put_on
 from rain.worlds.omy.things import find_thing
 from rain.worlds.omy.views import Views
+from rain.worlds.pointing import pair_with
 from rain.worlds.rendering import choose_gl_backend
 
 STATE_MEANING = "omy_joints_gripper"
@@ -153,10 +154,8 @@ class OmyWorld(MujocoWorld):
             for place in self.places()
             if thing != place and not self.lies_on(thing, place)
         ]
-        for side in (0, 1):
-            if found := [pair for pair in pairs if pair[side] == target]:
-                return put_on(*found[turn % len(found)])
-        return None
+        pair = pair_with(pairs, target, turn)
+        return None if pair is None else put_on(*pair)
 
     @property
     def whole_fails(self) -> bool:

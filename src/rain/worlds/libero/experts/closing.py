@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rain.worlds.demonstration import StuckError
 from rain.worlds.libero.experts.grasps import nearest_yaw
 from rain.worlds.libero.experts.mechanisms import (
     HARD,
@@ -24,7 +25,6 @@ from rain.worlds.libero.experts.motion import (
     OPEN,
     Hand,
     Headway,
-    StuckError,
     down_at,
     rotation_about,
 )

@@ -10,23 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.types import Policy, RainError, Subtask, TaskScript
+from rain.worlds.demonstration import Attempt, Demonstration, ExpertError, Failure, Step, StuckError
 from rain.worlds.libero.experts.layouts import (
     START_ROOM,
     LayoutMix,
     describe,
     sample_layout,
 )
-from rain.worlds.libero.experts.motion import CLOSED, OPEN, PATIENCE, StuckError, Style
+from rain.worlds.libero.experts.motion import CLOSED, OPEN, PATIENCE, Style
 from rain.worlds.libero.experts.places import lies_in
 from rain.worlds.libero.experts.scripts import ScriptMix, propose
 from rain.worlds.libero.experts.skills import Skills
 from rain.worlds.libero.goals import Predicate, goal_of
 from rain.worlds.libero.regions import parse_target
 from rain.worlds.libero.world import LiberoWorld
-
-TRACKS = ("protocol", "open")
-Step = tuple[NDArray, NDArray, bool, int]
-"""State before, action, whether it was disturbed, index of the subtask at work."""
 
 MakePolicy = Callable[[int], Policy]
 """seed -> policy."""
@@ -54,48 +51,6 @@ class ExpertConfig:
     led_steps: tuple[int, int] = (8, 120)
     mix: LayoutMix = field(default_factory=LayoutMix)
     scripts: ScriptMix = field(default_factory=ScriptMix)
-
-
-@dataclass(frozen=True)
-class Demonstration:
-    """One recorded episode in a LIBERO scene.
-
-    states (L, 1 + nq + nv): simulator state before each action; actions (L, 7);
-    disturbed bool (L,): the action was an injected disturbance, or led nowhere; fixture_poses
-    (n, 7).
-    subtask int (L,): index in the script of the subtask the expert was at, its own log; only
-    there to measure annotation against, which never reads it.
-    """
-
-    suite: str
-    task: int
-    track: str
-    seed: int
-    script: TaskScript
-    layout: str
-    states: NDArray[np.float64]
-    actions: NDArray[np.float64]
-    disturbed: NDArray[np.bool_]
-    fixture_poses: NDArray[np.float64]
-    subtask: NDArray[np.int64] | None = None
-
-
-class ExpertError(RainError):
-    """The expert did not reach the script's goal; ``steps`` is what it did."""
-
-    def __init__(self, reason: str, steps: list[Step]) -> None:
-        """Say why, and keep what was done."""
-        super().__init__(reason)
-        self.steps = steps
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A demonstration that was not kept, and why; what was done of it, if anything."""
-
-    seed: int
-    reason: str
-    demonstration: Demonstration | None = None
 
 
 def demonstrate(
@@ -129,23 +84,15 @@ def demonstrate(
     skills = Skills(world, Style.sample(rng), script)
     if track == "open" and rng.random() < config.mix.moved_start:
         _move_start(world, skills, rng)
-    fixtures = world.fixture_poses()
+    attempted = Attempt(world.task, track, seed, script, layout.kind, world.fixture_poses())
     policy = make_policy(seed) if make_policy is not None else None
-    reason = ""
     try:
         steps = attempt(skills, script, rng, config, policy)
     except ExpertError as error:
-        steps, reason = error.steps, str(error)
-    if not steps:
-        return Failure(seed, reason)
-    states, actions, disturbed, subtask = zip(*steps, strict=True)
-    demonstration = Demonstration(
-        world.task.suite, world.task.index, track, seed, script, layout.kind,
-        np.array(states), np.array(actions), np.array(disturbed), fixtures, np.array(subtask),
-    )  # fmt: skip
-    if not reason and all(disturbed):
-        reason = "the policy did it alone: nothing to correct"
-    return Failure(seed, reason, demonstration) if reason else demonstration
+        return attempted.recorded(error.steps, str(error))
+    alone = all(disturbed for _, _, disturbed, _ in steps)
+    reason = "the policy did it alone: nothing to correct" if alone else ""
+    return attempted.recorded(steps, reason)
 
 
 def attempt(

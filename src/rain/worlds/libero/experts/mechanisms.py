@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.types import RainError
+from rain.worlds.demonstration import StuckError
 from rain.worlds.libero.experts.motion import (
     CLOSED,
     FULLY_OPEN,
     OPEN,
     Hand,
     Headway,
-    StuckError,
     down_at,
     rotation_about,
 )

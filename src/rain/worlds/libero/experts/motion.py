@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rain.worlds.demonstration import StuckError
 from rain.worlds.libero.experts.shapes import fixture_boxes, object_box, things_on_the_way
 from rain.worlds.libero.world import LiberoWorld
 
@@ -31,10 +32,6 @@ PATIENCE = 30
 """Steps without headway after which a skill is stuck."""
 STALLS = 5
 """How often in one demonstration a stuck skill tries another way."""
-
-
-class StuckError(Exception):
-    """A skill makes no headway: something is in the way, or the arm is at its limits."""
 
 
 class Headway:

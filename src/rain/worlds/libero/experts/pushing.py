@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.types import Subtask, TaskScript
+from rain.worlds.demonstration import StuckError
 from rain.worlds.libero.experts.grasps import nearest_yaw
 from rain.worlds.libero.experts.motion import (
     CLOSED,
@@ -15,7 +16,6 @@ from rain.worlds.libero.experts.motion import (
     OPEN,
     Hand,
     Headway,
-    StuckError,
     yaw_of,
 )
 from rain.worlds.libero.experts.places import find_place

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rain.worlds.demonstration import StuckError
 from rain.worlds.libero.experts.grasps import nearest_yaw
 from rain.worlds.libero.experts.motion import (
     CLOSED,
@@ -17,7 +18,6 @@ from rain.worlds.libero.experts.motion import (
     PALM_ABOVE_SITE,
     Hand,
     Headway,
-    StuckError,
     down_at,
     rotation_about,
     rotation_vector,

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.types import Subtask, TaskScript
+from rain.worlds.demonstration import StuckError
 from rain.worlds.libero.experts import closing, mechanisms, pushing, releasing
 from rain.worlds.libero.experts.grasps import ASIDE, Grasp, Suits, choose_grasp
 from rain.worlds.libero.experts.motion import (
@@ -22,7 +23,6 @@ from rain.worlds.libero.experts.motion import (
     PALM_ABOVE_SITE,
     Hand,
     Headway,
-    StuckError,
     Style,
     turned,
     yaw_of,

@@ -1,113 +1,26 @@
-"""openpi's and GR00T's clients at a policy server: what is read from them, answered and refused."""
+"""openpi's clients at a policy server: what is read from them, answered and refused."""
 
 from __future__ import annotations
 
-import json
-import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Any
 from urllib.request import urlopen
 
 import msgpack
 import numpy as np
 import pytest
-import zmq
-from bench_fakes import CONVENTIONS, FakePolicy
-from bench_servers import ReadWorld, npy_bytes, npy_value, openpi_bytes, openpi_value
-from serving_fakes import Served, running
+from bench_servers import ReadWorld
+from guest_fakes import LIBERO_256, STATE, Watched, asking, sent
+from serving_fakes import running
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 
-from rain.bench.episode import RolloutConfig
 from rain.bench.policies import policy_source
-from rain.bench.rollouts import rollout
 from rain.perception.classical import ClassicalSegmenter
 from rain.perception.prompts import Box
 from rain.perception.reasoner.protocols import PhrasedScript
-from rain.serving.guests.ports import Guests
 from rain.serving.guests.reading import GuestOptions, shortest
 from rain.serving.masks import MaskParts, MaskService
-from rain.serving.policies import PolicyService
-from rain.serving.server import Server, ServerConfig
-from rain.types import ActionChunk, Conventions, Prediction, RainError, Subtask, TaskScript
-
-STATE = np.arange(7, dtype=np.float32) / 8
-LIBERO_256 = Conventions(("agentview", "wrist"), 256, CONVENTIONS.state, CONVENTIONS.action, 20.0)
-
-
-class Watched(Served):
-    """Policies that keep what they saw; their completion is 0.9, their gripper alternates."""
-
-    def __init__(self, conventions: Conventions = CONVENTIONS) -> None:
-        self.seen: list[Any] = []
-        self.conventions = conventions
-
-    def __call__(self, seed: int) -> Any:
-        return FakePolicy([0.9], self.conventions)
-
-    def predict_together(self, policies, observations, size):
-        self.seen += observations
-        given = [policy.predict(o) for policy, o in zip(policies, observations, strict=True)]
-        actions = np.array(given[0].action_chunk.actions)
-        actions[:, 6] = np.where(np.arange(16) % 2, 1.0, -1.0)
-        return [Prediction(ActionChunk(actions), p.plan, p.progress) for p in given]
-
-
-@pytest.fixture
-def guests():
-    """Starts a server with a port for guests: (policies, kind, options …) -> (address, server)."""
-    with ExitStack() as stack:
-
-        def start(policies: Any, kind: str, *, token: str | None = None, most: int = 32, **options):
-            service = PolicyService(policies)
-            config = ServerConfig("tcp://127.0.0.1:*", token=token, max_clients=most)
-            server = stack.enter_context(Server(service, config))
-            thread = threading.Thread(target=server.run)
-            thread.start()
-            stack.callback(thread.join, 10)
-            stack.callback(server.stop)
-            opened = Guests(server, service, config, GuestOptions(**options))
-            port = stack.enter_context(opened.listening(kind, 0))
-            scheme = "ws" if kind == "openpi" else "tcp"
-            return f"{scheme}://127.0.0.1:{port}", server
-
-        yield start
-
-
-def sent(**changes: Any) -> dict[str, Any]:
-    """An observation by view, in openpi's words; the region is the image's right half."""
-    size = CONVENTIONS.image_size
-    image = np.arange(size * size * 3, dtype=np.uint32).reshape(size, size, 3).astype(np.uint8)
-    region = np.zeros((size, size), bool)
-    region[:, size // 2 :] = True
-    return {
-        "observation/agentview": image,
-        "observation/wrist": image[::-1].copy(),
-        "observation/region/agentview": region,
-        "observation/state": STATE,
-        "action_type": "grasp",
-        "prompt": "take it",
-    } | changes
-
-
-def asking(address: str, **more: Any) -> Callable[[dict], Any]:
-    """A client of openpi's, written from the protocol: the metadata are its attribute."""
-    connection = connect(address, compression=None, max_size=None, **more)
-    metadata = connection.recv()
-    if isinstance(metadata, str):
-        raise RuntimeError(metadata)
-
-    def ask(observation: dict) -> Any:
-        connection.send(openpi_bytes(observation))
-        answer = connection.recv()
-        if isinstance(answer, str):
-            raise RuntimeError(answer)
-        return openpi_value(answer)
-
-    ask.metadata, ask.connection = openpi_value(metadata), connection
-    return ask
+from rain.types import Conventions, RainError, Subtask, TaskScript
 
 
 class TestOpenpi:
@@ -298,127 +211,6 @@ class TestMasks:
                 asking(address)(bare | {"prompt": ""})
         gone = "tcp://127.0.0.1:9"
         assert GuestOptions(masks=gone).masks == gone
-
-
-class Groot:
-    """A client of GR00T's, written from the protocol."""
-
-    def __init__(self, address: str, token: str | None = None) -> None:
-        self.socket = zmq.Context.instance().socket(zmq.REQ)
-        self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.connect(address)
-        self.token = {} if token is None else {"api_token": token}
-
-    def raw(self, data: bytes) -> Any:
-        self.socket.send(data)
-        assert self.socket.poll(5000), "no answer"
-        return npy_value(self.socket.recv())
-
-    def call(self, endpoint: str, data: Any = None) -> Any:
-        request = {"endpoint": endpoint} | ({} if data is None else {"data": data})
-        answer = self.raw(npy_bytes(request | self.token))
-        if isinstance(answer, dict) and "error" in answer:
-            raise RuntimeError(answer["error"])
-        return answer
-
-
-def groot_sent() -> dict[str, Any]:
-    given = sent()
-    return {
-        "video.agentview": given["observation/agentview"][None],
-        "video.wrist": given["observation/wrist"][None],
-        "state.single_arm": STATE[None, :6],
-        "state.gripper": STATE[None, 6:],
-        "region.agentview": given["observation/region/agentview"][None],
-        "action_type": ["grasp"],
-        "annotation.human.task_description": ["take it"],
-    }
-
-
-class TestGroot:
-    def test_both_versions(self, guests):
-        policies = Watched()
-        address, _ = guests(policies, "gr00t")
-        client = Groot(address)
-        assert client.call("ping")["status"] == "ok"
-        actions = client.call("get_action", groot_sent())
-        batched = {k: v[None] if isinstance(v, np.ndarray) else v for k, v in groot_sent().items()}
-        newer, about = client.call("get_action", {"observation": batched, "options": None})
-        nested = {
-            "video": {"agentview": batched["video.agentview"], "wrist": batched["video.wrist"]},
-            "state": {k: batched[f"state.{k}"] for k in ("single_arm", "gripper")},
-            "region": {"agentview": batched["region.agentview"]},
-            "action_type": "grasp",
-            "language": {"annotation.human.task_description": [["take it"]]},
-        }
-        client.call("get_action", {"observation": nested, "options": None})
-        assert actions["action.single_arm"].shape == (16, 6)
-        assert newer["action.gripper"].shape == (1, 16, 1)
-        assert about["completion"] == 0.9
-        for seen in policies.seen:
-            np.testing.assert_array_equal(seen.images["agentview"], sent()["observation/agentview"])
-            np.testing.assert_array_equal(
-                seen.regions["agentview"], sent()["observation/region/agentview"]
-            )
-            np.testing.assert_array_equal(seen.state, STATE)
-        assert len(policies.seen) == 3
-        assert client.call("reset", {"options": None}) == {}
-
-    def test_an_episode_of_a_client_that_knows_nothing_of_rain(self, guests):
-        """Our own client of GR00T's servers: LIBERO's keys, half turn, a gripper of 0 and 1."""
-
-        policies = Watched(LIBERO_256)
-
-        class Reasoner:
-            def decompose(self, instruction, images):
-                script = TaskScript(instruction, (Subtask("grasp", "milk_1"),))
-                return PhrasedScript(script, ("the milk",))
-
-            def ground(self, target, phrase, frame):
-                return {"agentview": Box(0, 0, 64, 256)}
-
-        reasoner = Reasoner()
-        with running(MaskService(MaskParts(ClassicalSegmenter, reasoner, reasoner))) as masks:
-            address, _ = guests(
-                policies, "gr00t", conventions="groot-n1.6-libero", base=(0.0, 0.0, 0.0),
-                masks=masks.address,
-            )  # fmt: skip
-            world = ReadWorld()
-            policy = policy_source(f"groot:{address}?timeout=10")(0)
-            rollout(world, policy, world.script, RolloutConfig(horizon=16))
-        assert len(world.actions) == 16
-        np.testing.assert_array_equal(np.array(world.actions)[:8, 6], [-1.0, 1.0] * 4)
-        seen = policies.seen[0]
-        np.testing.assert_array_equal(seen.images["wrist"], world.render("wrist", 256))
-        assert seen.regions["agentview"][100, :60].all()
-        assert not seen.regions["agentview"][:, 70:].any()
-
-    def test_what_is_refused(self, guests):
-        address, server = guests(Watched(), "gr00t", token="secret")
-        with pytest.raises(RuntimeError, match="Invalid API token"):
-            Groot(address).call("ping")
-        client = Groot(address, "secret")
-        for endpoint, data, message in (
-            ("kill", None, "unknown endpoint 'kill'"),
-            ("get_action", None, "expected an observation"),
-            ("get_action", groot_sent() | {"video.wrist": np.zeros(3)}, "expected uint8"),
-            ("get_action", {"region.wrist": np.zeros((32, 32))}, "action_type is missing"),
-            ("get_action", groot_sent() | {"state.gripper": np.zeros((2, 2))}, "got 10"),
-        ):
-            with pytest.raises(RuntimeError, match=message):
-                client.call(endpoint, data)
-        for data in (b"", b"\xc1", b"\x80\x04pickle", msgpack.packb([1])):
-            assert "error" in client.raw(data)
-        assert client.call("get_action", groot_sent())
-        assert len(server._clients.known) == 1
-
-    def test_modalities_as_each_version_reads_them(self, guests):
-        address, _ = guests(Watched(), "gr00t")
-        told = Groot(address).call("get_modality_config")["video"]
-        assert told["as_json"] == {"delta_indices": [0], "modality_keys": ["agentview", "wrist"]}
-        address, _ = guests(Watched(), "gr00t", conventions="groot-n1.5-libero")
-        told = Groot(address).call("get_modality_config")["action"]["as_json"]
-        assert json.loads(told)["modality_keys"][0] == "action.x"
 
 
 def test_shortest_is_the_same_rotation():
