@@ -89,6 +89,8 @@ def _plot(figures: Figures, path: Path) -> Path | None:
         logs = [math.log10(max(value * 1000, 1e-3)) for value in spread.values]
         axes.hist(logs, bins=60)
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")  # as powers it would ask for fonts of mathematics
+        axes.yaxis.set_minor_formatter("")
         ticks = range(-3, 5)
         axes.set_xticks(list(ticks), [f"{10.0**t:g}" for t in ticks], fontsize=7)
         axes.set_xlabel("ms")
