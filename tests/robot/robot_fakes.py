@@ -10,7 +10,8 @@ import numpy as np
 
 from rain.perception.reasoner.protocols import PhrasedScript
 from rain.robot.chunks import PlayOptions
-from rain.robot.client import ClientOptions, RolloutClient
+from rain.robot.client import RolloutClient
+from rain.robot.client_options import ClientOptions
 from rain.robot.ports import Reading
 from rain.robot.robot import load_robot
 from rain.robot.timing import Beat

@@ -14,7 +14,8 @@ from rain.perception.prompts import Box
 from rain.perception.reasoner.protocols import PhrasedScript
 from rain.perception.segmenter import Frame
 from rain.robot.chunks import PlayOptions
-from rain.robot.client import ClientOptions, RolloutClient
+from rain.robot.client import RolloutClient
+from rain.robot.client_options import ClientOptions
 from rain.robot.ports import Reading
 from rain.robot.timing import SystemClock
 from rain.serving.masks import MaskParts, MaskService

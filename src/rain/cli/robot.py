@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from rain.cli.subcommands import run_subcommand
-from rain.robot.client import ClientOptions
+from rain.robot.client_options import ClientOptions
 from rain.robot.recorder_options import RecorderOptions
 from rain.robot.robot import load_robot
 from rain.robot.session import SessionOptions, ending, keyboard, run_session

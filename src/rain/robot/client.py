@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rain.perception.reasoner.protocols import PhrasedScript
-from rain.robot.chunks import ChunkPlayer, PlayOptions
+from rain.robot.chunks import ChunkPlayer
+from rain.robot.client_options import ClientOptions
 from rain.robot.controls import Command, Controls
 from rain.robot.events import EventLog
 from rain.robot.figures import Figures
@@ -25,37 +26,8 @@ from rain.robot.robot import Robot
 from rain.robot.safety import Safety
 from rain.robot.task import TaskPointer
 from rain.robot.timing import Beat, Clock, Pace, SystemClock
-from rain.robot.watch import Watchdog, Watched, WatchLimits
+from rain.robot.watch import Watchdog, Watched
 from rain.types import Look, Observation, Prediction, RainError
-
-
-@dataclass(frozen=True)
-class ClientOptions:
-    """How a run is done."""
-
-    play: PlayOptions = field(default_factory=PlayOptions)
-    watch: WatchLimits = field(default_factory=WatchLimits)
-    threshold: float = 0.7
-    """A subtask is complete after looks above it,"""
-    consecutive: int = 2
-    """so many of them in a row."""
-    confirm_after: int = 1
-    """Ticks between a look above the threshold and the next question."""
-    automatic: bool = True
-    """Go on to the next subtask without being told to."""
-    retry_s: float = 0.2
-    """Between a question that failed and the next."""
-    settle_s: float = 1.0
-    """The arm holds so long after the last subtask before the run ends."""
-    stay: bool = False
-    """The run never ends by itself."""
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.threshold <= 1.0:
-            raise RainError(f"threshold: expected a value in [0, 1], got {self.threshold}")
-        for name in ("consecutive", "confirm_after"):
-            if getattr(self, name) < 1:
-                raise RainError(f"{name}: expected at least 1, got {getattr(self, name)}")
 
 
 class Decomposes(Protocol):

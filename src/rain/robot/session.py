@@ -16,7 +16,8 @@ from rain.client import MaskClient, PolicyClient, StreamedRegions
 from rain.perception.reasoner.protocols import PhrasedScript
 from rain.perception.reasoner.registry import TaskRegistry
 from rain.robot.chunks import PlayOptions
-from rain.robot.client import ClientOptions, RolloutClient
+from rain.robot.client import RolloutClient
+from rain.robot.client_options import ClientOptions
 from rain.robot.controls import COMMANDS, Controls
 from rain.robot.events import EventLog
 from rain.robot.figures import Figures, write_figures
