@@ -42,7 +42,7 @@ TORCH := $(shell grep '^torch==' $(CONSTRAINTS))
 # MuJoCo's two off-screen renderers: EGL (preferred) and OSMesa.
 GL_PACKAGES := libegl1 libgl1 libosmesa6
 
-.PHONY: help setup system demo tables test test-lerobot test-vla-eval test-openpi test-ros lint format doctor clean
+.PHONY: help setup system demo tables test test-lerobot test-vla-eval test-openpi test-ros robot-demo lint format doctor clean
 
 help:
 	@echo "make setup   create .venv and install RAIN with the simulator and the tools"
@@ -51,6 +51,7 @@ help:
 	@echo "make test-lerobot   the real lerobot reads our datasets and trains RAIN, in .venv-lerobot"
 	@echo "make test-vla-eval  LIBERO-EX in the real vla-eval, in .venv-vla-eval"
 	@echo "make test-openpi    the real openpi-client at our policy server, in .venv-openpi"
+	@echo "make robot-demo     simulated arm, mask server, policy server and client together"
 	@echo "make test-ros       the robot's client and the simulated arm over ROS 2, in .venv-ros"
 	@echo "make tables  LIBERO, LIBERO-EX, region following: OPEN=checkpoint PROTOCOL=checkpoint"
 	@echo "make lint    set up, then ruff (rules and format) and mypy"
@@ -139,6 +140,9 @@ $(ROS_READY): $(READY)
 	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > \
 	  "$$($(ROS_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/rain.pth"
 	@touch $@
+
+robot-demo: $(ROS_READY)
+	PYTHONPATH=$(CURDIR)/src $(ROS_VENV)/bin/python -m rain.cli.main robot demo $(DEMO_ARGS)
 
 test-ros: $(ROS_READY)
 	PYTHONPATH=$(CURDIR)/src $(ROS_VENV)/bin/python -m pytest tests/ros $(PYTEST_ARGS)

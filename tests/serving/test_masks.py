@@ -127,6 +127,17 @@ class TestLooks:
         settled(client, 12, 4.0)
         assert len(pointing.asked) == 3
 
+    def test_who_watches_gets_the_last_look_of_whoever_sends(self, masks, pointing):
+        sender, watcher = (MaskClient(masks.address, session="one") for _ in range(2))
+        sender.begin("red_block_1")
+        assert watcher.latest() is None
+        look = settled(sender, 0, 1.0)
+        seen = watcher.latest()
+        assert seen.stamp == look.stamp
+        np.testing.assert_array_equal(seen.regions["top"], look.regions["top"])
+        sender.begin("green_block_1")
+        assert watcher.latest() is None
+
     def test_a_pause_while_it_is_grounded_keeps_nobody_waiting(self, masks, pointing):
         pointing.go.clear()
         client = MaskClient(masks.address, timeout=2.0)

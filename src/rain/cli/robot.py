@@ -104,11 +104,53 @@ class Record:
     recorder: RecorderOptions = field(default_factory=RecorderOptions)
 
 
+@dataclass(frozen=True)
+class Demo:
+    """Run the whole stack on this machine: simulated arm, mask server, policy server and client.
+
+    Each is a process of its own. Targets are pointed at once they are seen, as an operator would;
+    a light tracker follows them. Writes a video and a report. Exit code 1: the task was not done.
+    """
+
+    checkpoint: str = "rain-omy"
+    """A checkpoint folder, or the name of a shipped one."""
+    task: int = 0
+    """Task number of the simulated arm."""
+    start: int = 0
+    """Number of the init state."""
+    image_size: int = 128
+    """Pixels of a view's side, as the checkpoint wants them."""
+    seconds: float = 60.0
+    """The longest that the client may take."""
+    out: Path = Path("runs/robot-demo")
+    """Folder for demo.mp4, report.json, logs and the client's figures."""
+
+
 def main(args: list[str]) -> int:
     """Run ``rain robot SUBCOMMAND``."""
     return run_subcommand(
-        args, "rain robot", {"run": (Run, _run), "record": (Record, _record), "sim": (Sim, _sim)}
+        args,
+        "rain robot",
+        {
+            "run": (Run, _run),
+            "record": (Record, _record),
+            "sim": (Sim, _sim),
+            "demo": (Demo, _demo),
+        },
     )
+
+
+def _demo(command: Demo) -> int:
+    # Only here: it needs the simulator and films.
+    from rain.robot.demo import DemoOptions, run_demo
+
+    options = DemoOptions(
+        command.checkpoint, command.task, command.start, command.image_size, command.seconds,
+        command.out,
+    )  # fmt: skip
+    report = run_demo(options, _print)
+    _print("success" if report["success"] else "failure")
+    return 0 if report["success"] else 1
 
 
 def _run(command: Run) -> int:

@@ -98,6 +98,10 @@ class MaskClient:
         """What is known of the target in this frame."""
         return self._connection.ask("look", _frame_out(images, stamp), look_in)
 
+    def latest(self) -> Look | None:
+        """What whoever sends this session's frames was last told of the present target."""
+        return self._connection.ask("latest", None, lambda said: said and look_in(said))
+
     def ask(self, images: Mapping[str, NDArray[np.uint8]], stamp: float) -> int:
         """Send a frame without waiting; the number by which ``poll`` gives the look at it."""
         return self._connection.send("look", _frame_out(images, stamp), look_in)

@@ -64,13 +64,16 @@ class _Session:
     users: int = 1
     frames: OrderedDict[float, Frame] = field(default_factory=OrderedDict)
     views: set[str] = field(default_factory=set)
+    latest: dict[str, Any] | None = None
     reasoning: Future[Any] | None = None
 
 
 class MaskService:
     """Follows targets for sessions, grounds them, takes clicks, decomposes instructions."""
 
-    kinds = frozenset({"begin", "look", "click", "box", "clear", "ground_again", "decompose"})
+    kinds = frozenset(
+        {"begin", "look", "click", "box", "clear", "ground_again", "decompose", "latest"}
+    )
 
     def __init__(self, parts: MaskParts, workers: Workers | None = None) -> None:
         """workers: where models ground and decompose, so that frames go on meanwhile."""
@@ -137,6 +140,8 @@ class MaskService:
             return self._look(session, content)
         if kind in ("click", "box"):
             return _point(session, kind, content)
+        if kind == "latest":
+            return session.latest
         if kind == "begin":
             _begin(session, content)
         elif kind == "clear":
@@ -155,7 +160,8 @@ class MaskService:
         session.frames.setdefault(stamp, frame)
         while len(session.frames) > self._parts.frames:
             session.frames.popitem(last=False)
-        return look_out(look)
+        session.latest = look_out(look)
+        return session.latest
 
     def _decompose(self, session: _Session, content: dict[str, Any]) -> Future[Any]:
         reasoner = self._parts.reasoner
@@ -179,6 +185,7 @@ class _Nobody:
 
 
 def _begin(session: _Session, content: dict[str, Any]) -> None:
+    session.latest = None
     target = _text("target", content.get("target"))
     phrase = content.get("phrase") or phrase_from_name(target)
     session.loop.begin(target, _text("phrase", phrase), ground=content.get("ground") is not False)
