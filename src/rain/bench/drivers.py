@@ -31,6 +31,7 @@ class Driver(Protocol):
     """Chooses actions. index: of the current subtask, the last one's when finished.
 
     blind_looks: looks in which no view showed the target's region; 0 where none is asked for.
+    executed: the latest action, (7,), or None.
     subtask: what is asked of the policy now, ``script`` all that is; an operator changes both.
     """
 
@@ -40,6 +41,7 @@ class Driver(Protocol):
     predictions: int
     blind_looks: int
     latest: Prediction | None
+    executed: NDArray | None
 
     @property
     def index(self) -> int: ...
@@ -111,7 +113,7 @@ class LookingDriver:
         check_execute(self._needs, config)
         self._chunk: NDArray | None = None
         self._chunk_step = 0
-        self._action: NDArray | None = None
+        self.executed: NDArray | None = None
         self._paused = False
 
     @property
@@ -155,9 +157,9 @@ class LookingDriver:
 
     def still(self, step: int) -> NDArray:
         """An action (7,) that holds the arm still; the policy looks afresh after it."""
-        self._action = self._resting()
+        self.executed = self._resting()
         self._chunk = None
-        return self._action
+        return self.executed
 
     def action(self, step: int) -> NDArray:
         """The action of ``step``, float32 (7,)."""
@@ -165,11 +167,11 @@ class LookingDriver:
             if not self._look(step):
                 break
         if self.finished or self._paused:
-            self._action = self._resting()
+            self.executed = self._resting()
         else:
             assert self._chunk is not None
-            self._action = self._chunk[step - self._chunk_step]
-        return self._action
+            self.executed = self._chunk[step - self._chunk_step]
+        return self.executed
 
     def settled(self, steps: int) -> bool:
         """Whether the arm has held still for long enough after the last subtask."""
@@ -178,7 +180,7 @@ class LookingDriver:
     def _resting(self) -> NDArray:
         meaning = self._world.conventions.action
         chunk = self._chunk if meaning == DELTAS else resting(self._world)
-        return hold(self._action, chunk, meaning)
+        return hold(self.executed, chunk, meaning)
 
     def _look_due(self, step: int) -> bool:
         if self._chunk is None or self._config.check_every_step or self._pause() is not None:
@@ -278,7 +280,7 @@ class WorldDriver:
         self._actions = policy.actions(world, script)
         self._count = len(script.subtasks)
         self._finished_at: int | None = None
-        self._action: NDArray | None = None
+        self.executed: NDArray | None = None
 
     def action(self, step: int) -> NDArray:
         """The action of ``step``, (7,)."""
@@ -287,8 +289,8 @@ class WorldDriver:
                 found = next(self._actions, None)
             if found is not None:
                 self._move_on(step, found[1])
-                self._action = found[0]
-                return self._action
+                self.executed = found[0]
+                return self.executed
             self._move_on(step, self._count)
             self.finished, self._finished_at = True, step
         return self.still(step)
@@ -300,8 +302,8 @@ class WorldDriver:
 
     def still(self, step: int) -> NDArray:
         """An action (7,) that holds the arm still."""
-        self._action = hold(self._action, resting(self._world), self._world.conventions.action)
-        return self._action
+        self.executed = hold(self.executed, resting(self._world), self._world.conventions.action)
+        return self.executed
 
     def retarget(self, step: int, target: str | None) -> None:
         """Refused: see ``_REFUSED``."""

@@ -60,6 +60,11 @@ class PerceivedWorld:
         return self._loop.knows_targets
 
     @property
+    def reasons(self) -> bool:
+        """Whether it reads instructions."""
+        return self._reasoner is not None
+
+    @property
     def latest(self) -> Look | None:
         """What the loop told of the latest frame."""
         return self._look
