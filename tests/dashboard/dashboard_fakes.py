@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from rain.bench.rollouts import rollout
 from rain.dashboard.board import Board
 from rain.dashboard.frames import ShownView
 from rain.dashboard.rollout_session import RolloutOptions, RolloutSession
-from rain.types import RainError, TaskScript
+from rain.types import RainError
 
 SIZE = 64
 PLACES = {"milk_1": 0, "soup_1": 1, "butter_1": 2, "basket_1": 3}
@@ -95,15 +94,15 @@ class Playing:
         self.session, self.world = session, world or Table()
         self.result: EpisodeResult | None = None
         self.error: BaseException | None = None
+        self.next: int | None = None
         self._config, self._completions = RolloutConfig(horizon=steps), completions
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
         try:
             policy = FakePolicy(self._completions)
-            self.result = rollout(
-                self.world, policy, script(), self._config, operator=self.session
-            )  # fmt: skip
+            self.result = rollout(self.world, policy, script(), self._config, operator=self.session)
+            self.next = self.session.next_episode()
         except BaseException as error:
             self.error = error
 
@@ -160,13 +159,3 @@ class Desktop:
         """Show a frame; returns its number."""
         image = np.full((size, size, 3), value, np.uint8)
         return self.board.show({"top": ShownView(image, image[..., 0] > 0)}, {"step": value}).number
-
-
-def told(target: str = "milk_1") -> TaskScript:
-    """A script of the table's."""
-    return script(target)
-
-
-def forgiving() -> contextlib.suppress:
-    """Whatever a page does at its end is nothing to a test."""
-    return contextlib.suppress(Exception)

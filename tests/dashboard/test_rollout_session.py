@@ -84,7 +84,7 @@ def test_pointing_and_cancelling_changes_nothing(session):
         with pytest.raises(RainError, match="nothing is pointed at"):
             session.do("confirm", {})
         session.do("resume", {})
-        playing.thread.join(10)
+        wait_for(lambda: playing.result)
     plain = rollout(Table(), FakePolicy(), script(), RolloutConfig(horizon=30))
     assert playing.result.actions_sha256 == plain.actions_sha256
     assert playing.result.interventions == ()

@@ -76,7 +76,8 @@ class Live:
             await self._send_state(link)
             await self._send_frame(link)
             with suppress(TimeoutError):  # look now and then who is gone for good
-                await asyncio.wait_for(link.news.wait(), EVERY_S)
+                async with asyncio.timeout(EVERY_S):
+                    await link.news.wait()
 
     async def _send_state(self, link: _Link) -> None:
         version, state = self._session.board.state()

@@ -130,7 +130,8 @@ export class Chart {
 }
 
 export function addLines(list, lines) {
-  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+  const scroll = list.parentElement;
+  const atEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 40;
   for (const line of lines) {
     if (list.querySelector(`[data-number="${line.number}"]`)) continue;
     const item = make("li");
@@ -141,5 +142,5 @@ export function addLines(list, lines) {
     list.append(item);
   }
   while (list.children.length > 200) list.firstChild.remove();
-  if (atEnd) list.scrollTop = list.scrollHeight;
+  if (atEnd) scroll.scrollTop = scroll.scrollHeight;
 }
