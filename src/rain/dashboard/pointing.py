@@ -82,7 +82,7 @@ class PointingDesk:
         # Another view of the same frame adds to what is pointed at; anything else begins anew.
         before = self._prompts if self._of == frame else {}
         prompts = {v: p for v, p in before.items() if v != view}
-        prompts[view] = _prompt(command, arguments)
+        prompts[view] = prompt_of(command, arguments)
         assert self._pointing is not None
         pointed = self._pointing.point(seen, prompts, now.driver.subtask)
         self.withdraw()
@@ -105,7 +105,7 @@ class PointingDesk:
         return {"target": pointed.target}
 
 
-def _prompt(command: str, arguments: Mapping[str, Any]) -> Prompt:
+def prompt_of(command: str, arguments: Mapping[str, Any]) -> Prompt:
     """What was drawn; RainError."""
     if command == "point":
         return Points(((number(arguments, "x"), number(arguments, "y")),))

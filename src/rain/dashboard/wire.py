@@ -24,6 +24,8 @@ from rain.dashboard.frames import ShownFrame, ShownView
 
 QUALITY = 80
 """Of the JPEGs, of 95."""
+SMALL = 160
+"""Pixels of a side up to which an image is compressed less."""
 
 
 @lru_cache(maxsize=4)
@@ -60,7 +62,9 @@ def unpacked(message: bytes) -> tuple[dict[str, Any], list[bytes]]:
 def jpeg(image: NDArray[np.uint8]) -> bytes:
     """An image (H, W, 3) as JPEG."""
     out = io.BytesIO()
-    Image.fromarray(image).save(out, "JPEG", quality=QUALITY)
+    # What is shown enlarged must not lose its colours' edges as well.
+    fine = {"quality": 92, "subsampling": 0} if max(image.shape) <= SMALL else {"quality": QUALITY}
+    Image.fromarray(image).save(out, "JPEG", **fine)
     return out.getvalue()
 
 

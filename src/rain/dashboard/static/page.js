@@ -55,6 +55,8 @@ function drawn(frame) {
     $("time").textContent = `${facts.seconds.toFixed(1)} s`;
   }
   document.body.dataset.frame = frame.number;
+  // For whoever measures.
+  document.dispatchEvent(new CustomEvent("rain-frame", { detail: { number: frame.number, stamp: frame.stamp } }));
 }
 
 function refresh() {
@@ -81,9 +83,9 @@ function refresh() {
   if ($("give-to").dataset.told !== options) {
     $("give-to").dataset.told = options;
     $("give-to").replaceChildren(new Option("nobody", ""), ...others.map((name) => new Option(name, name)));
-    if (desk.asks) $("give-to").value = desk.asks;
   }
   const asked = mine && desk.asks && others.includes(desk.asks);
+  if (asked && $("asks").hidden) $("give-to").value = desk.asks;
   $("asks").hidden = !asked;
   $("asks").textContent = asked ? `${desk.asks} asks for control.` : "";
 

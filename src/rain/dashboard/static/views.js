@@ -30,7 +30,7 @@ function mask({ width, height, runs }, colour) {
   for (let i = 0; i < inside.length; i++) {
     if (!inside[i]) continue;
     const x = i % width;
-    const edge = [1, 2].some((n) => x < n || x >= width - n || !inside[i - n] || !inside[i + n] || !inside[i - n * width] || !inside[i + n * width]);
+    const edge = (width < 200 ? [1] : [1, 2]).some((n) => x < n || x >= width - n || !inside[i - n] || !inside[i + n] || !inside[i - n * width] || !inside[i + n * width]);
     picture.data.set([r, g, b, edge ? 255 : 105], 4 * i);
   }
   const canvas = new OffscreenCanvas(width, height);
