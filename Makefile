@@ -41,7 +41,7 @@ BROWSER :=
 help:
 	@echo "make setup   create .venv and install RAIN with the simulator and the tools"
 	@echo "make demo    set up, run a LIBERO and a LIBERO-EX task, write demo.mp4"
-	@echo "make test    set up, then run the tests"
+	@echo "make test    set up, then run the tests (installs chromium, for those of the page)"
 	@echo "make test-lerobot   the real lerobot reads our datasets and trains RAIN, in .venv-lerobot"
 	@echo "make test-vla-eval  LIBERO-EX in the real vla-eval, in .venv-vla-eval"
 	@echo "make tables  LIBERO, LIBERO-EX, region following: OPEN=checkpoint PROTOCOL=checkpoint"

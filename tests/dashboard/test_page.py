@@ -192,7 +192,7 @@ def test_everything_by_keys(page, session):
     page.mouse.click(*at(page, "butter_1"))
     page.wait_for_selector("text=grasp butter_1?")
     page.keyboard.press("Enter")
-    wait_for(lambda: state(session)["target"] == "butter_1")
+    page.wait_for_selector("text=Acting on butter_1")
     page.keyboard.press("c")
     wait_for(lambda: state(session)["target"] == "milk_1")
     page.uncheck("#keys")

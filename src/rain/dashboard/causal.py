@@ -72,10 +72,11 @@ class CausalTrial:
 
 @dataclass(frozen=True)
 class Scene:
-    """A scene as it was when it was clicked: view, image (S, S, 3) of it, and its projection."""
+    """A scene as it was when it was clicked: image (S, S, 3) of its first view, where in it the
+    target is (pixels, or None where it is not to be seen), and the view's projection."""
 
-    view: str
     image: NDArray[np.uint8]
+    target: tuple[float, float] | None
     project: Callable[[NDArray], NDArray] = field(repr=False)
 
 
@@ -203,7 +204,10 @@ class _Aim:
         frame = self._session.board.frame
         self.click = _Click(view, *point_on(regions[view]), size, frame.number + 1 if frame else 1)
         main = world.conventions.views[0]
-        self.scene = Scene(main, world.render(main, size), lambda p: world.project(p, main, size))
+        shown = point_on(regions[main]) if regions[main].any() else None
+        self.scene = Scene(
+            world.render(main, size), shown, lambda points: world.project(points, main, size)
+        )
         self._clicker.ask(self.click)
         return True
 

@@ -72,7 +72,10 @@ def draw(path: Path, found: Sequence[tuple[CausalTrial, Scene]]) -> None:
     for panel in axes:
         panel.set_axis_off()
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=min(4, 2 * columns), fontsize=9,
+        frameon=False,
+    )  # fmt: skip
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png")
 
@@ -86,9 +89,9 @@ def _panel(panel: Any, trials: Sequence[tuple[CausalTrial, Scene]], names: list[
         style = "-" if trial.hit else "--"
         panel.plot(*pixels.T, style, color="white", lw=4.2, alpha=0.6)
         panel.plot(*pixels.T, style, color=colour, lw=2.2, label=trial.clicked)
-        if trial.view == scene.view:
-            panel.plot(*trial.spot, "o", mfc="none", mec="white", ms=15, mew=3.6)
-            panel.plot(*trial.spot, "o", mfc="none", mec=colour, ms=15, mew=2)
+        if scene.target is not None:
+            panel.plot(*scene.target, "o", mfc="none", mec="white", ms=15, mew=3.6)
+            panel.plot(*scene.target, "o", mfc="none", mec=colour, ms=15, mew=2)
         panel.plot(*pixels[-1], "." if trial.hit else "x", color=colour, ms=9, mew=2)
     panel.set_xlim(0, size)
     panel.set_ylim(size, 0)

@@ -2,7 +2,6 @@
 // and keyboard. A click carries the number of the frame that was on the screen.
 
 const DRAG = 7; // screen pixels from which a press is a box
-const SHARP = 2; // canvas pixels a pixel of the image
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -17,25 +16,42 @@ export function parse(buffer) {
   return header;
 }
 
-// Run lengths to a tinted picture with a firm edge.
+// Run lengths to a tinted picture with a firm edge, no larger than the region: { picture, x, y }.
 function mask({ width, height, runs }, colour) {
-  const inside = new Uint8Array(width * height);
-  let at = 0;
+  const rows = [];
+  let [left, right, at] = [width, 0, 0];
   runs.forEach((length, i) => {
-    if (i % 2) inside.fill(1, at, at + length);
+    if (i % 2) {
+      for (let from = at; from < at + length; ) {
+        const start = from % width;
+        const end = Math.min(start + at + length - from, width);
+        rows.push([(from - start) / width, start, end]);
+        left = Math.min(left, start);
+        right = Math.max(right, end);
+        from += end - start;
+      }
+    }
     at += length;
   });
-  const picture = new ImageData(width, height);
+  if (!rows.length) return null;
+  const top = rows[0][0];
+  const wide = right - left;
+  const high = rows[rows.length - 1][0] - top + 1;
+  const inside = new Uint8Array(wide * high);
+  for (const [row, start, end] of rows) inside.fill(1, (row - top) * wide + start - left, (row - top) * wide + end - left);
+  const picture = new ImageData(wide, high);
   const [r, g, b] = colour;
+  const reach = width < 200 ? 1 : 2;
   for (let i = 0; i < inside.length; i++) {
     if (!inside[i]) continue;
-    const x = i % width;
-    const edge = (width < 200 ? [1] : [1, 2]).some((n) => x < n || x >= width - n || !inside[i - n] || !inside[i + n] || !inside[i - n * width] || !inside[i + n * width]);
+    const x = i % wide;
+    let edge = x < reach || x >= wide - reach;
+    for (let n = 1; n <= reach && !edge; n++) edge = !inside[i - n] || !inside[i + n] || !inside[i - n * wide] || !inside[i + n * wide];
     picture.data.set([r, g, b, edge ? 255 : 105], 4 * i);
   }
-  const canvas = new OffscreenCanvas(width, height);
+  const canvas = new OffscreenCanvas(wide, high);
   canvas.getContext("2d").putImageData(picture, 0, 0);
-  return canvas;
+  return { picture: canvas, x: left, y: top };
 }
 
 const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
@@ -94,19 +110,21 @@ export class Views {
     const cell = this.cell(view);
     Object.assign(cell, { view, image: image || cell.image });
     const { canvas } = cell;
-    if (canvas.width !== view.width * SHARP) {
-      canvas.width = view.width * SHARP;
-      canvas.height = view.height * SHARP;
+    // Canvas pixels a pixel of the image: as many as the screen can show, two at most.
+    const sharp = canvas.clientWidth * devicePixelRatio > 1.3 * view.width ? 2 : 1;
+    if (canvas.width !== view.width * sharp) {
+      canvas.width = view.width * sharp;
+      canvas.height = view.height * sharp;
     }
     const context = canvas.getContext("2d");
     context.imageSmoothingQuality = "high";
     context.drawImage(cell.image, 0, 0, canvas.width, canvas.height);
     const pending = this.pending?.regions[view.name];
-    if (view.region) this.stamp(context, mask(view.region, rgb(css("--region"))), this.pending ? 0.45 : 1);
-    if (pending) this.stamp(context, mask(pending, rgb(css("--pending"))), 1);
-    if (view.plan) this.plan(context, view.plan);
-    if (cell.drag) this.box(context, cell.drag);
-    if (cell.cursor) this.cross(context, cell.cursor);
+    if (view.region) this.stamp(context, view.region, "--region", this.pending ? 0.45 : 1);
+    if (pending) this.stamp(context, pending, "--pending", 1);
+    if (view.plan) this.plan(context, view.plan, sharp);
+    if (cell.drag) this.box(context, cell.drag, sharp);
+    if (cell.cursor) this.cross(context, cell.cursor, sharp);
     cell.figure.dataset.sees = Boolean(view.region && view.region.runs.length > 1);
   }
 
@@ -114,20 +132,25 @@ export class Views {
     for (const cell of this.cells.values()) if (cell.view) this.paint(cell.view, null);
   }
 
-  stamp(context, picture, alpha) {
+  stamp(context, region, colour, alpha) {
+    const found = mask(region, rgb(css(colour)));
+    if (!found) return;
+    const { picture, x, y } = found;
+    const scale = context.canvas.width / region.width;
     context.save();
     context.globalAlpha = alpha;
     context.imageSmoothingEnabled = false;
-    context.drawImage(picture, 0, 0, context.canvas.width, context.canvas.height);
+    context.drawImage(picture, x * scale, y * scale, picture.width * scale, picture.height * scale);
     context.restore();
   }
 
-  plan(context, points) {
-    const at = points.map((p) => p && [(p[0] + 0.5) * SHARP, (p[1] + 0.5) * SHARP]);
+  plan(context, points, sharp) {
+    const at = points.map((p) => p && [(p[0] + 0.5) * sharp, (p[1] + 0.5) * sharp]);
     context.save();
     context.lineCap = "round";
     const colour = (i) => `hsl(${46 - (38 * i) / (at.length - 1)} 96% 58%)`;
-    for (const [width, dark] of [[7, true], [3.5, false]]) {
+    const thick = sharp / 2;
+    for (const [width, dark] of [[7 * thick, true], [3.5 * thick, false]]) {
       for (let i = 0; i + 1 < at.length; i++) {
         if (!at[i] || !at[i + 1]) continue;
         context.beginPath();
@@ -141,39 +164,39 @@ export class Views {
     at.forEach((point, i) => {
       if (!point) return;
       context.beginPath();
-      context.arc(...point, 4.5, 0, 7);
+      context.arc(...point, 4.5 * thick, 0, 7);
       context.fillStyle = colour(i);
       context.fill();
     });
     const last = at[at.length - 1];
     if (last) {
       context.beginPath();
-      context.arc(...last, 13, 0, 7);
-      context.lineWidth = 3.5;
+      context.arc(...last, 13 * thick, 0, 7);
+      context.lineWidth = 3.5 * thick;
       context.strokeStyle = colour(at.length - 1);
       context.stroke();
     }
     context.restore();
   }
 
-  box(context, { from, to }) {
+  box(context, { from, to }, sharp) {
     context.save();
     context.strokeStyle = css("--pending");
     context.lineWidth = 4;
     context.setLineDash([12, 8]);
-    context.strokeRect(from[0] * SHARP, from[1] * SHARP, (to[0] - from[0]) * SHARP, (to[1] - from[1]) * SHARP);
+    context.strokeRect(from[0] * sharp, from[1] * sharp, (to[0] - from[0]) * sharp, (to[1] - from[1]) * sharp);
     context.restore();
   }
 
-  cross(context, [x, y]) {
+  cross(context, [x, y], sharp) {
     context.save();
     for (const [colour, width] of [["#000", 5], ["#fff", 2]]) {
       context.strokeStyle = colour;
       context.lineWidth = width;
       context.beginPath();
       for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
-        context.moveTo((x + 3 * dx) * SHARP, (y + 3 * dy) * SHARP);
-        context.lineTo((x + 11 * dx) * SHARP, (y + 11 * dy) * SHARP);
+        context.moveTo((x + 3 * dx) * sharp, (y + 3 * dy) * sharp);
+        context.lineTo((x + 11 * dx) * sharp, (y + 11 * dy) * sharp);
       }
       context.stroke();
     }
