@@ -107,16 +107,18 @@ def test_the_arm_is_held_still_and_the_policy_looks_afresh_after_it():
     held: dict[str, Callable[[Between], Order | None]] = {
         f"step{i}": lambda _: "hold" for i in (2, 3, 4)
     }
-    _, world = run(Scripted(**held))
+    result, world = run(Scripted(**held))
     for action in world.actions[2:5]:
         np.testing.assert_array_equal(action, [0, 0, 0, 0, 0, 0, 1])
     assert [step for step, _ in world.looks[:2]] == [0, 5]
+    assert result.interventions == (Intervention(2, "held"),)
 
 
 def test_stopped_at_once_and_recorded_as_such():
     operator = Scripted(step6=lambda _: "stop")
     result, world = run(operator)
     assert (result.outcome, result.steps, len(world.actions)) == ("stopped", 6, 6)
+    assert result.interventions == (Intervention(6, "stopped"),)
     assert operator.over is not None
     made = record()
     stopped = EpisodeRecord.from_json({**made.to_json(), "outcome": "stopped", "success": False})

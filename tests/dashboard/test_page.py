@@ -67,7 +67,8 @@ def test_it_shows_what_there_is(page, session, picture):
         assert page.locator(f"[data-figure={figure}]").count() == 1
     colours = page.evaluate(
         """() => { const canvas = document.querySelector("canvas[data-view=agentview]");
-        const at = (x, y) => [...canvas.getContext("2d").getImageData(2 * x, 2 * y, 1, 1).data];
+        const n = canvas.width / 64, context = canvas.getContext("2d");
+        const at = (x, y) => [...context.getImageData(n * x, n * y, 1, 1).data];
         return [at(12, 20), at(48, 16)]; }"""
     )
     # The milk is tinted, the soup beside it is as it was rendered, up to JPEG.

@@ -31,6 +31,7 @@ from rain.bench.episode import (
     PARTS,
     EpisodeResult,
     Grasp,
+    Intervention,
     Moment,
     PartClock,
     RolloutConfig,
@@ -85,13 +86,17 @@ def rollout(
     clock = PartClock()
     driver = make_driver(world, policy, told or script, config, clock)
     journal = Journal(world, script, whole_fails=whole is not None)
-    last = stopped = False
+    last = stopped = held = False
     while not last:
         order = "act"
         if operator is not None:
             order = operator.between(Between(world, driver, clock, journal.steps, journal.success))
-        if order == "stop":
-            stopped = True
+        stopped = order == "stop"
+        if stopped or (order == "hold" and not held):
+            what = "stopped" if stopped else "held"
+            driver.interventions.append(Intervention(journal.steps, what))
+        held = order == "hold"
+        if stopped:
             break
         action = (driver.still if order == "hold" else driver.action)(journal.steps)
         with clock("physics"):

@@ -70,7 +70,7 @@ class Latencies:
     def __init__(self) -> None:
         self._values: dict[str, float] = {}
         self._network = self._rendering = 0.0
-        self._looks = 0
+        self._looks = self._step = 0
 
     def note(self, now: Between, drawing_s: float) -> None:
         """Note what has passed since the last frame."""
@@ -78,6 +78,10 @@ class Latencies:
         if looks > self._looks:
             self._smooth("policy", (seconds["network"] - self._network) / (looks - self._looks))
             self._network, self._looks = seconds["network"], looks
+        # What the policy looked at was drawn too, and with perceived regions every step's images.
+        if now.step > self._step:
+            drawing_s += (seconds["rendering"] - self._rendering) / (now.step - self._step)
+            self._rendering, self._step = seconds["rendering"], now.step
         self._smooth("camera", drawing_s)
 
     def as_json(self) -> dict[str, float]:

@@ -161,7 +161,10 @@ class RegionPolicy:
     ) -> NDArray[np.float64]:  # fmt: skip
         """Joint targets (16, 7) of a straight way to a pose, at bounded speed."""
         joints, gripper, actions = state[:6], float(state[6]), []
-        goal = np.array([*goal[:2], min(goal[2], ceiling(goal[0], goal[1]))])
+        highest = ceiling(goal[0], goal[1])
+        if not np.isfinite(highest):  # nowhere within reach: stay
+            goal, highest = place, float(place[2])
+        goal = np.array([*goal[:2], min(goal[2], highest)])
         for _ in range(HORIZON):
             change = goal - place
             most = SLOW if slow else SPEED

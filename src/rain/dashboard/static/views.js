@@ -110,8 +110,9 @@ export class Views {
     const cell = this.cell(view);
     Object.assign(cell, { view, image: image || cell.image });
     const { canvas } = cell;
-    // Canvas pixels a pixel of the image: as many as the screen can show, two at most.
-    const sharp = canvas.clientWidth * devicePixelRatio > 1.3 * view.width ? 2 : 1;
+    // Canvas pixels a pixel of the image: as many as the screen can show, within reason.
+    const wanted = (canvas.clientWidth * devicePixelRatio) / view.width;
+    const sharp = Math.max(1, Math.min(Math.round(wanted + 0.2), view.width < 200 ? 4 : 2));
     if (canvas.width !== view.width * sharp) {
       canvas.width = view.width * sharp;
       canvas.height = view.height * sharp;
@@ -149,7 +150,7 @@ export class Views {
     context.save();
     context.lineCap = "round";
     const colour = (i) => `hsl(${46 - (38 * i) / (at.length - 1)} 96% 58%)`;
-    const thick = sharp / 2;
+    const thick = Math.min(1, (0.75 * context.canvas.width) / (context.canvas.clientWidth || context.canvas.width));
     for (const [width, dark] of [[7 * thick, true], [3.5 * thick, false]]) {
       for (let i = 0; i + 1 < at.length; i++) {
         if (!at[i] || !at[i + 1]) continue;
