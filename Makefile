@@ -41,13 +41,15 @@ CONSTRAINTS := constraints/cpu.txt
 TORCH := $(shell grep '^torch==' $(CONSTRAINTS))
 # MuJoCo's two off-screen renderers: EGL (preferred) and OSMesa.
 GL_PACKAGES := libegl1 libgl1 libosmesa6
+# What the tests of the operator's page and its causal test drive; only `make test` asks for it.
+BROWSER :=
 
 .PHONY: help setup system demo tables test test-lerobot test-vla-eval test-openpi test-ros robot-demo lint format doctor clean
 
 help:
 	@echo "make setup   create .venv and install RAIN with the simulator and the tools"
 	@echo "make demo    set up, run a LIBERO and a LIBERO-EX task, write demo.mp4"
-	@echo "make test    set up, then run the tests"
+	@echo "make test    set up, then run the tests (installs chromium, for those of the page)"
 	@echo "make test-lerobot   the real lerobot reads our datasets and trains RAIN, in .venv-lerobot"
 	@echo "make test-vla-eval  LIBERO-EX in the real vla-eval, in .venv-vla-eval"
 	@echo "make test-openpi    the real openpi-client at our policy server, in .venv-openpi"
@@ -68,7 +70,7 @@ system:
 	@if ! command -v dpkg >/dev/null; then \
 	  echo "make: not a Debian system: where 'rain doctor' misses libEGL, libGL or OSMesa, install" \
 	       "them with its package manager"; exit 0; fi; \
-	wanted="$(GL_PACKAGES)"; \
+	wanted="$(GL_PACKAGES) $(BROWSER)"; \
 	if [ ! -x $(BIN)/pip ] && ! $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then \
 	  wanted="$$wanted $$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"; fi; \
 	missing=""; for p in $$wanted; do \
@@ -86,7 +88,7 @@ system:
 $(READY): pyproject.toml $(CONSTRAINTS) | system
 	@if [ ! -x $(BIN)/pip ]; then $(PYTHON) -m venv $(VENV); fi
 	$(BIN)/python -m pip install --quiet $(TORCH_ARGS) $(TORCH)
-	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[sim,efficientnet,remote,serve,dev]'
+	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[sim,efficientnet,remote,serve,dashboard,dev]'
 	@touch $@
 
 demo: $(READY) | system
@@ -97,6 +99,7 @@ OPEN ?= rain-nano
 tables: $(READY) | system
 	$(BIN)/rain bench tables --open $(OPEN) $(if $(PROTOCOL),--protocol $(PROTOCOL)) --page docs/results.md $(TABLES_ARGS)
 
+test: BROWSER := chromium
 test: $(READY) | system
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 

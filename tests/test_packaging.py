@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DATA = {".yaml", ".json", ".npz", ".safetensors", ".md", ".typed"}
+DATA = {".yaml", ".json", ".npz", ".safetensors", ".md", ".typed", ".html", ".css", ".js", ".svg"}
 
 
 @pytest.fixture(scope="module")

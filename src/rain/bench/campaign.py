@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from rain.bench.episode import RolloutConfig
 from rain.bench.failures import count_failures
+from rain.bench.operator import Operator
 from rain.bench.policy_process import PolicyProcess
 from rain.bench.protocols import PolicySource, TaskFacts, WorldSource
 from rain.bench.records import EpisodeRecord, RecordFile, Target, Trial, latest
@@ -32,7 +33,7 @@ class Campaign:
     suite: one, several with commas, or a group's name. own_horizons: each task gets the horizon
     that it declares, or its suite's usual one, in place of ``rollout.horizon``. policy_process: 0,
     a policy in each worker; n, one process with the policy and batches of n rows. launch: where
-    workers run.
+    workers run. operator: who steers the episodes, in this process; their records say so.
     """
 
     policies: PolicySource
@@ -50,6 +51,7 @@ class Campaign:
     own_horizons: bool = False
     policy_process: int = 0
     launch: Launch = launch_process
+    operator: Operator | None = None
 
     @cached_property
     def suites(self) -> tuple[str, ...]:
@@ -100,6 +102,7 @@ class Campaign:
             seed=self.seed,
             film=self.film,
             folder=self.folder,
+            operator=self.operator,
         )
 
     def settings(self) -> dict[str, Any]:
@@ -111,7 +114,9 @@ class Campaign:
             "seed": self.seed,
             "rollout": asdict(self.rollout),
         }
-        return {**settings, "batch": self.policy_process} if self.policy_process > 1 else settings
+        if self.policy_process > 1:
+            settings["batch"] = self.policy_process
+        return settings if self.operator is None else {**settings, "operator": True}
 
 
 def run_campaign(campaign: Campaign, console: Console) -> int:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
-from rain.bench.episode import PartClock, Pause, RolloutConfig, Transition
+from rain.bench.cursor import SubtaskCursor
+from rain.bench.episode import Intervention, PartClock, Pause, RolloutConfig, Transition
+from rain.bench.holding import DELTAS, hold, resting
 from rain.bench.protocols import (
     AnyPolicy,
     Needs,
@@ -23,56 +24,24 @@ from rain.bench.protocols import (
 )
 from rain.types import Observation, Policy, Prediction, RainError, Subtask, TaskScript
 
-DELTAS, JOINTS = "libero_osc_pose_delta", "omy_joint_absolute"
-"""Meanings of actions with which the arm can be held still."""
-
-
-class SubtaskCursor:
-    """Where in its script the policy is; moves on after enough consecutive complete looks."""
-
-    def __init__(self, script: TaskScript, threshold: float, consecutive: int) -> None:
-        self._subtasks = script.subtasks
-        self._threshold = threshold
-        self._consecutive = consecutive
-        self._index = 0
-        self.streak = 0
-
-    @property
-    def finished(self) -> bool:
-        """Whether the last subtask is complete."""
-        return self._index == len(self._subtasks)
-
-    @property
-    def index(self) -> int:
-        """Index of the current subtask; of the last one when finished."""
-        return min(self._index, len(self._subtasks) - 1)
-
-    @property
-    def subtask(self) -> Subtask:
-        """The current subtask; the last one when finished."""
-        return self._subtasks[self.index]
-
-    def update(self, completion: float) -> bool:
-        """Count one look at the current subtask; say whether it moved on to the next."""
-        self.streak = self.streak + 1 if completion > self._threshold else 0
-        if self.streak < self._consecutive:
-            return False
-        self._index += 1
-        self.streak = 0
-        return True
+_REFUSED = "this policy acts on the world itself, not on regions: it can be held and stopped only"
 
 
 class Driver(Protocol):
     """Chooses actions. index: of the current subtask, the last one's when finished.
 
     blind_looks: looks in which no view showed the target's region; 0 where none is asked for.
+    executed: the latest action, (7,), or None.
+    subtask: what is asked of the policy now, ``script`` all that is; an operator changes both.
     """
 
     transitions: list[Transition]
+    interventions: list[Intervention]
     pauses: list[Pause]
     predictions: int
     blind_looks: int
     latest: Prediction | None
+    executed: NDArray | None
 
     @property
     def index(self) -> int: ...
@@ -80,8 +49,26 @@ class Driver(Protocol):
     @property
     def finished(self) -> bool: ...
 
+    @property
+    def script(self) -> TaskScript: ...
+
+    @property
+    def subtask(self) -> Subtask: ...
+
     def action(self, step: int) -> NDArray:
         """The action of ``step``, (7,)."""
+
+    def still(self, step: int) -> NDArray:
+        """An action (7,) that holds the arm still, in place of the policy's."""
+
+    def retarget(self, step: int, target: str | None) -> None:
+        """From now on act on another target, with the same action type; None: the script's."""
+
+    def go_to(self, step: int, index: int) -> None:
+        """Make another subtask the current one; RainError where there is no such."""
+
+    def tell(self, step: int, script: TaskScript) -> None:
+        """Do another script, from its first subtask."""
 
     def settled(self, steps: int) -> bool:
         """Whether the arm has held still for long enough after the last subtask."""
@@ -113,17 +100,20 @@ class LookingDriver:
     ) -> None:
         self.transitions: list[Transition] = []
         self.pauses: list[Pause] = []
+        self.interventions: list[Intervention] = []
         self.predictions = 0
         self.blind_looks = 0
         self.latest: Prediction | None = None
+        self.script = script
         self._cursor = SubtaskCursor(script, config.threshold, config.consecutive)
+        self._pointed: str | None = None
         self._finished_at: int | None = None
         self._world, self._policy, self._config, self._clock = world, policy, config, clock
-        self._needs, self._instruction = needs_of(policy), script.instruction
+        self._needs = needs_of(policy)
         check_execute(self._needs, config)
         self._chunk: NDArray | None = None
         self._chunk_step = 0
-        self._action: NDArray | None = None
+        self.executed: NDArray | None = None
         self._paused = False
 
     @property
@@ -136,23 +126,61 @@ class LookingDriver:
         """Whether the last subtask is complete, as the policy sees it."""
         return self._cursor.finished
 
+    @property
+    def subtask(self) -> Subtask:
+        """What is asked of the policy: the script's subtask, or on what an operator pointed at."""
+        subtask = self._cursor.subtask
+        return subtask if self._pointed is None else replace(subtask, target=self._pointed)
+
+    def retarget(self, step: int, target: str | None) -> None:
+        """From now on act on another target, with the same action type; None: the script's."""
+        told = "the script's target" if target is None else target
+        self._intervene(step, f"{self._cursor.subtask.action_type} {told}")
+        self._pointed = target
+
+    def go_to(self, step: int, index: int) -> None:
+        """Make another subtask the current one; RainError where there is no such."""
+        self._cursor.go_to(index)
+        self._intervene(step, f"subtask {index + 1}: {self._cursor.subtask}")
+
+    def tell(self, step: int, script: TaskScript) -> None:
+        """Do another script, from its first subtask."""
+        self.script = script
+        self._cursor = SubtaskCursor(script, self._config.threshold, self._config.consecutive)
+        self._intervene(step, f"told: {script.instruction}")
+
+    def _intervene(self, step: int, what: str) -> None:
+        """Note it; a chunk of before is no good after it."""
+        self.interventions.append(Intervention(step, what))
+        self._pointed, self._chunk, self._finished_at = None, None, None
+        self._cursor.streak = 0
+
+    def still(self, step: int) -> NDArray:
+        """An action (7,) that holds the arm still; the policy looks afresh after it."""
+        self.executed = self._resting()
+        self._chunk = None
+        return self.executed
+
     def action(self, step: int) -> NDArray:
         """The action of ``step``, float32 (7,)."""
         while not self.finished and self._look_due(step):
             if not self._look(step):
                 break
         if self.finished or self._paused:
-            meaning = self._world.conventions.action
-            chunk = self._chunk if meaning == DELTAS else resting(self._world)
-            self._action = hold(self._action, chunk, meaning)
+            self.executed = self._resting()
         else:
             assert self._chunk is not None
-            self._action = self._chunk[step - self._chunk_step]
-        return self._action
+            self.executed = self._chunk[step - self._chunk_step]
+        return self.executed
 
     def settled(self, steps: int) -> bool:
         """Whether the arm has held still for long enough after the last subtask."""
         return self._finished_at is not None and steps - self._finished_at >= self._config.settle
+
+    def _resting(self) -> NDArray:
+        meaning = self._world.conventions.action
+        chunk = self._chunk if meaning == DELTAS else resting(self._world)
+        return hold(self.executed, chunk, meaning)
 
     def _look_due(self, step: int) -> bool:
         if self._chunk is None or self._config.check_every_step or self._pause() is not None:
@@ -177,6 +205,7 @@ class LookingDriver:
         left = self._cursor.index
         if not self._cursor.update(prediction.progress.completion):
             return False
+        self._pointed = None
         self.transitions.append(
             Transition(step, left, prediction.progress.completion, self._world.held_object())
         )
@@ -202,9 +231,9 @@ class LookingDriver:
 
     def _observe(self) -> Observation:
         with self._clock("rendering"):
-            observation = self._world.observe(self._cursor.subtask, regions=self._needs.regions)
+            observation = self._world.observe(self.subtask, regions=self._needs.regions)
         if self._needs.instruction:
-            observation = replace(observation, instruction=self._instruction)
+            observation = replace(observation, instruction=self.script.instruction)
         if self._needs.proprioception:
             observation = replace(observation, proprioception=self._world.proprioception())
         return observation
@@ -244,12 +273,14 @@ class WorldDriver:
     ) -> None:
         self.transitions: list[Transition] = []
         self.pauses: list[Pause] = []
+        self.interventions: list[Intervention] = []
+        self.script = script
         self.index, self.finished = 0, False
         self._world, self._config, self._clock = world, config, clock
         self._actions = policy.actions(world, script)
         self._count = len(script.subtasks)
         self._finished_at: int | None = None
-        self._action: NDArray | None = None
+        self.executed: NDArray | None = None
 
     def action(self, step: int) -> NDArray:
         """The action of ``step``, (7,)."""
@@ -258,12 +289,33 @@ class WorldDriver:
                 found = next(self._actions, None)
             if found is not None:
                 self._move_on(step, found[1])
-                self._action = found[0]
-                return self._action
+                self.executed = found[0]
+                return self.executed
             self._move_on(step, self._count)
             self.finished, self._finished_at = True, step
-        self._action = hold(self._action, resting(self._world), self._world.conventions.action)
-        return self._action
+        return self.still(step)
+
+    @property
+    def subtask(self) -> Subtask:
+        """The script's subtask that the policy is at."""
+        return self.script.subtasks[self.index]
+
+    def still(self, step: int) -> NDArray:
+        """An action (7,) that holds the arm still."""
+        self.executed = hold(self.executed, resting(self._world), self._world.conventions.action)
+        return self.executed
+
+    def retarget(self, step: int, target: str | None) -> None:
+        """Refused: see ``_REFUSED``."""
+        raise RainError(_REFUSED)
+
+    def go_to(self, step: int, index: int) -> None:
+        """Refused: see ``_REFUSED``."""
+        raise RainError(_REFUSED)
+
+    def tell(self, step: int, script: TaskScript) -> None:
+        """Refused: see ``_REFUSED``."""
+        raise RainError(_REFUSED)
 
     def settled(self, steps: int) -> bool:
         """Whether the arm has held still for long enough after the last action."""
@@ -273,31 +325,3 @@ class WorldDriver:
         for left in range(self.index, index):
             self.transitions.append(Transition(step, left, 1.0, self._world.held_object()))
         self.index = min(index, self._count - 1)
-
-
-def resting(world: ObservedWorld) -> NDArray:
-    """(1, 7): what is held where no action was executed yet: no delta, or the joints as they are.
-
-    Joint targets of a chunk would be gone to, however far they are.
-    """
-    if world.conventions.action == JOINTS:
-        return world.proprioception()[None]
-    return np.zeros((1, 7), np.float32)
-
-
-def hold(last: NDArray | None, chunk: NDArray | None, meaning: str) -> NDArray:
-    """The action that keeps the arm and the gripper as they are, float32 (7,).
-
-    What "still" is depends on what an action means, so there is no default: an unknown meaning
-    raises RainError. ``chunk`` is used where no action was executed yet; without one the gripper is
-    told nothing.
-    """
-    if last is None:
-        last = np.zeros(7, np.float32) if chunk is None else chunk[0]
-    if meaning == JOINTS:
-        return last
-    if meaning != DELTAS:
-        raise RainError(f"rollout: how to hold still with actions of {meaning!r} is not known")
-    still = np.zeros_like(last)
-    still[-1] = last[-1]
-    return still

@@ -85,12 +85,20 @@ class Pause:
 
 
 @dataclass(frozen=True)
+class Intervention:
+    """Before action ``step`` an operator changed what the policy does, and how."""
+
+    step: int
+    what: str
+
+
+@dataclass(frozen=True)
 class EpisodeResult:
     """What happened in one episode.
 
     outcome: ``success``, ``spoiled`` (the whole task got done where only a part was asked for),
-        ``finished`` (the policy said that it was done, the goal did not hold) or ``horizon`` (it
-        ran out of steps).
+        ``finished`` (the policy said that it was done, the goal did not hold), ``horizon`` (it
+        ran out of steps) or ``stopped`` (an operator ended it).
     success: the goal held after some step, as LIBERO counts; where the whole task must not get
         done, it held after the last step and the whole never did.
     success_step: actions executed when the goal first held, of failures too; success_s: the same
@@ -106,6 +114,7 @@ class EpisodeResult:
     pauses: when perception made the robot hold still; one for each reason in turn.
     told: the subtasks that the policy was told, where they were reasoned from the instruction
         instead of taken from the script; ``transitions`` then count these.
+    interventions: what an operator did; an episode with any says nothing of the policy alone.
     """
 
     outcome: str
@@ -127,6 +136,7 @@ class EpisodeResult:
     blind_looks: int | None = None
     pauses: tuple[Pause, ...] = ()
     told: tuple[str, ...] | None = None
+    interventions: tuple[Intervention, ...] = ()
 
 
 @dataclass(frozen=True)

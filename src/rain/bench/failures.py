@@ -10,6 +10,7 @@ from rain.bench.records import EpisodeRecord
 from rain.types import Subtask
 
 KINDS = {
+    "stopped": "an operator ended the episode",
     "whole task done": "a part was asked for, and the whole task got done",
     "region lost": "in more than half of the looks no view showed the target's region",
     "joint limit": "a joint was at its limit in more than a third of the steps",
@@ -44,6 +45,8 @@ def failure_of(record: EpisodeRecord) -> str | None:
 def _episode_failure(record: EpisodeRecord, result: EpisodeResult) -> str | None:
     """What was wrong with the episode as a whole, or None."""
     asked = {s.target for s in record.script.subtasks if s.action_type == "grasp"}
+    if result.outcome == "stopped":
+        return "stopped"
     if result.outcome == "spoiled":
         return "whole task done"
     if None in (result.done, result.limit_steps, result.blind_looks) or result.told is not None:

@@ -100,10 +100,17 @@ class Journal:
         self._milestones.note(self.steps, held)
 
     def result(
-        self, driver: Driver, clock: PartClock, told: tuple[str, ...] | None = None
+        self,
+        driver: Driver,
+        clock: PartClock,
+        told: tuple[str, ...] | None = None,
+        stopped: bool = False,
     ) -> EpisodeResult:
-        """What the episode came to; told: the subtasks, where the script's were not."""
-        failure = "finished" if driver.finished else "horizon"
+        """What the episode came to; told: the subtasks, where the script's were not.
+
+        stopped: an operator ended it.
+        """
+        failure = "finished" if driver.finished else "stopped" if stopped else "horizon"
         failure = "spoiled" if self.spoiled_step is not None else failure
         rate = self._world.conventions.rate_hz
         return EpisodeResult(
@@ -126,4 +133,5 @@ class Journal:
             blind_looks=driver.blind_looks,
             pauses=tuple(driver.pauses),
             told=told,
+            interventions=tuple(driver.interventions),
         )

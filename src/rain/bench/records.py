@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rain.bench.episode import EpisodeResult, Grasp, Pause, Touch, Transition
+from rain.bench.episode import EpisodeResult, Grasp, Intervention, Pause, Touch, Transition
 from rain.bench.lines import LineFile, read_lines
 from rain.types import RainError, Subtask, TaskScript
 
@@ -59,7 +59,7 @@ class EpisodeRecord:
 
     @property
     def outcome(self) -> str:
-        """``success``, ``spoiled``, ``finished``, ``horizon`` or ``crashed``."""
+        """``success``, ``spoiled``, ``finished``, ``horizon``, ``stopped`` or ``crashed``."""
         return self.result.outcome if self.result is not None else "crashed"
 
     def to_json(self) -> dict[str, Any]:
@@ -118,6 +118,7 @@ def _result(line: dict[str, Any]) -> EpisodeResult:
     if fields.get("touches") is not None:
         fields["touches"] = tuple(Touch(**touch) for touch in fields["touches"])
     fields["pauses"] = tuple(Pause(**pause) for pause in fields.get("pauses", ()))
+    fields["interventions"] = tuple(Intervention(**i) for i in fields.get("interventions", ()))
     if fields.get("told") is not None:
         fields["told"] = tuple(fields["told"])
     if fields.get("done") is not None:

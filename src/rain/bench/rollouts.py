@@ -31,6 +31,7 @@ from rain.bench.episode import (
     PARTS,
     EpisodeResult,
     Grasp,
+    Intervention,
     Moment,
     PartClock,
     RolloutConfig,
@@ -38,6 +39,7 @@ from rain.bench.episode import (
     Transition,
 )
 from rain.bench.journal import Journal
+from rain.bench.operator import Between, Operator
 from rain.bench.protocols import AnyPolicy, PerceivedWorld, RolloutWorld
 from rain.types import TaskScript
 
@@ -66,6 +68,7 @@ def rollout(
     goal: Callable[[], bool] | None = None,
     whole: Callable[[], bool] | None = None,
     watch: Callable[[Moment], None] | None = None,
+    operator: Operator | None = None,
 ) -> EpisodeResult:
     """Run one episode from the world's present state.
 
@@ -73,6 +76,8 @@ def rollout(
     goal: judged after every step; the world's own ``success`` if not given.
     whole: the goal of the longer task that must not get done; None where there is none.
     watch: called after every step, e.g. to film.
+    operator: asked before every step; may change what the policy is told, hold the arm still, and
+        end the episode.
     Raises ConventionError where world and policy do not mean the same.
     """
     config = config or RolloutConfig()
@@ -81,9 +86,19 @@ def rollout(
     clock = PartClock()
     driver = make_driver(world, policy, told or script, config, clock)
     journal = Journal(world, script, whole_fails=whole is not None)
-    last = False
+    last = stopped = held = False
     while not last:
-        action = driver.action(journal.steps)
+        order = "act"
+        if operator is not None:
+            order = operator.between(Between(world, driver, clock, journal.steps, journal.success))
+        stopped = order == "stop"
+        if stopped or (order == "hold" and not held):
+            what = "stopped" if stopped else "held"
+            driver.interventions.append(Intervention(journal.steps, what))
+        held = order == "hold"
+        if stopped:
+            break
+        action = (driver.still if order == "hold" else driver.action)(journal.steps)
         with clock("physics"):
             world.step(action)
         if isinstance(world, PerceivedWorld):
@@ -103,7 +118,9 @@ def rollout(
                 watch(_moment(driver, journal, last))
     reasoned = told is not None and told.subtasks != script.subtasks
     subtasks = tuple(map(str, told.subtasks)) if told is not None and reasoned else None
-    return journal.result(driver, clock, subtasks)
+    if operator is not None:
+        operator.ended(Between(world, driver, clock, journal.steps, journal.success))
+    return journal.result(driver, clock, subtasks, stopped)
 
 
 def _moment(driver: Driver, journal: Journal, last: bool) -> Moment:

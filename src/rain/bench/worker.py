@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rain.bench.episode import EpisodeResult, RolloutConfig
+from rain.bench.operator import Operator
 from rain.bench.policy_process import PolicyLostError
 from rain.bench.protocols import AnyPolicy, PerceivedWorld, TaskWorld
 from rain.bench.records import EpisodeRecord, Trial
@@ -54,6 +55,8 @@ class Setup:
     seed: int = 0
     film: Film = "none"
     folder: Path = Path()
+    operator: Operator | None = None
+    """Who may change what the policy is told; only where the worker is a thread of this process."""
 
     def rollout_of(self, trial: Trial) -> RolloutConfig:
         """How a trial is run: with its task's own horizon, if it has one."""
@@ -148,6 +151,7 @@ def _play(
         told=told,
         goal=assignment.goal,
         whole=assignment.whole,
+        operator=setup.operator,
     )
     if not setup.films(trial):
         return play(), None

@@ -79,11 +79,17 @@ class RegionLoop:
         self._grounding: _Grounding | None = None
         self._wanted = False
         self._failure: str | None = None
+        self._by_hand = False
         self._seeded: set[str] = set()
         self._refused: set[str] = set()
         self._latest: dict[str, TrackedRegion] = {}
         self._clicks: dict[str, Prompt] = {}
         self._seen_at = self._grounded_at = float("-inf")
+
+    @property
+    def knows_targets(self) -> bool:
+        """Whether the segmenter knows targets by name; it then follows nothing else."""
+        return bool(getattr(self._segmenter, "knows_targets", False))
 
     # --- what the control loop and the operator ask for ------------------------------------------
 
@@ -132,6 +138,29 @@ class RegionLoop:
         self._seen_at = max(self._seen_at, frame.stamp)
         return found[view].region
 
+    def propose(self, name: str, frame: Frame, prompts: Mapping[str, Prompt]) -> Tracked:
+        """Follow what an operator points at in a frame that was seen, beside the present target.
+
+        Nothing is told of it before ``accept``. RainError where a prompt does not fit.
+        """
+        return self._segmenter.seed(name, frame, prompts)
+
+    def accept(self, name: str, tracked: Tracked) -> None:
+        """What was proposed is the target from now on, in the views that it was pointed at in."""
+        self._segmenter.forget(self._target)
+        self._grounding, self._failure, self._wanted = None, None, False
+        self._target = self._phrase = name
+        self._seeded, self._refused, self._clicks = set(tracked), set(), {}
+        self._latest = dict(tracked)
+        self._seen_at = max((t.stamp for t in tracked.values()), default=self._seen_at)
+        # No words find it: views that it was not pointed at in are not grounded later either.
+        self._by_hand = True
+        self._cameras.begin()
+
+    def withdraw(self, name: str) -> None:
+        """Forget what was proposed."""
+        self._segmenter.forget(name)
+
     def look(self, images: Mapping[str, Any], stamp: float) -> Look:
         """What is known of the target in this frame. Never raises."""
         notes: list[str] = []
@@ -176,6 +205,7 @@ class RegionLoop:
         every = self._options.late_every_s
         return (
             every is not None
+            and not self._by_hand
             and bool(self._seeded)
             and self._grounding is None
             and bool(self._unseeded(frame))
@@ -298,7 +328,7 @@ class RegionLoop:
             self._failure = f"perception failed: {_line(error)}"
         else:
             self._failure = None
-        self._grounding = None
+        self._grounding, self._by_hand = None, False
         self._seeded, self._refused = set(), set()
         self._latest, self._clicks = {}, {}
         self._seen_at = self._grounded_at = float("-inf")

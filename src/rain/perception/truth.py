@@ -24,6 +24,8 @@ class RegionWorld(Protocol):
 class _Known:
     """Follows targets by name; a prompt says only in which views."""
 
+    knows_targets = True
+
     def __init__(self) -> None:
         self._views: dict[str, set[str]] = {}
 

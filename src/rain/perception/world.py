@@ -7,7 +7,7 @@ that is judged (success, grasps) is still the world's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,7 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from rain.perception.loop import RegionLoop
 from rain.perception.options import PerceptionOptions, SegmenterName
 from rain.perception.parts import make_loop, make_reasoner
+from rain.perception.prompts import Prompt
 from rain.perception.reasoner.protocols import PhrasedScript, Reasoner, phrase_from_name
+from rain.perception.segmenter import Frame, Tracked
 from rain.types import Look, Observation, Subtask, TaskScript
 
 MakeLoop = Callable[[Any], RegionLoop]
@@ -36,7 +38,7 @@ class PerceivedWorld:
         """every: control steps between frames that are followed. reasoner: where scripts are made
         from their instructions; without one they are told as they are."""
         self._world, self._loop, self._every, self._reasoner = world, loop, every, reasoner
-        self._steps, self._looked = 0, -1
+        self._steps, self._looked, self._proposals = 0, -1, 0
         self._subtask: Subtask | None = None
         self._images: dict[str, NDArray[np.uint8]] = {}
         self._look: Look | None = None
@@ -51,6 +53,16 @@ class PerceivedWorld:
     def pause(self) -> str | None:
         """Why the robot must hold still, as of the latest frame."""
         return None if self._look is None else self._look.pause
+
+    @property
+    def knows_targets(self) -> bool:
+        """Whether targets are known by name, as by a simulator, and not by what they look like."""
+        return self._loop.knows_targets
+
+    @property
+    def reasons(self) -> bool:
+        """Whether it reads instructions."""
+        return self._reasoner is not None
 
     @property
     def latest(self) -> Look | None:
@@ -75,6 +87,32 @@ class PerceivedWorld:
         """Apply one action."""
         self._world.step(action)
         self._steps += 1
+
+    @property
+    def images(self) -> dict[str, NDArray[np.uint8]]:
+        """The images of the latest frame that was looked at."""
+        return self._images
+
+    def propose(
+        self, images: Mapping[str, NDArray[np.uint8]], step: int, prompts: Mapping[str, Prompt]
+    ) -> tuple[str, Tracked]:
+        """Follow what an operator points at in the images of ``step``, beside the present target.
+
+        Gives it a name of its own; RainError where a prompt does not fit.
+        """
+        self._proposals += 1
+        name = f"pointed-at-{self._proposals}"
+        stamp = step / self._world.conventions.rate_hz
+        return name, self._loop.propose(name, Frame(images, stamp), prompts)
+
+    def accept(self, subtask: Subtask, tracked: Tracked) -> None:
+        """``subtask`` is observed next, whose target was proposed."""
+        self._loop.accept(subtask.target, tracked)
+        self._subtask, self._looked = subtask, -1
+
+    def withdraw(self, name: str) -> None:
+        """Forget what was proposed."""
+        self._loop.withdraw(name)
 
     def follow(self) -> None:
         """Follow the target in the present frame, if one is due."""

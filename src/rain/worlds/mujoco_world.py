@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from typing import Protocol
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +19,9 @@ LIFTED = 0.04
 
 
 class ShownViews(Protocol):
-    """Draws a scene's views."""
+    """Draws a scene's views. past: an MjData to draw in place of the present one, or None."""
+
+    past: Any
 
     def rgb(self, view: str, size: int) -> NDArray[np.uint8]: ...
 
@@ -29,6 +34,8 @@ class MujocoWorld(ABC):
     """Observations from rendered views, and contacts of a two-fingered gripper."""
 
     conventions: Conventions
+    model: Any
+    data: Any
     _views: ShownViews
     _rest_height: dict[str, float]
     """Height of each object's origin at rest, m."""
@@ -65,6 +72,25 @@ class MujocoWorld(ABC):
     def label_map(self, view: str, labeller: Labeller) -> NDArray[np.uint8]:
         """Regions of all targets in one view as uint8 (S, S); see ``rain.worlds.labels``."""
         return self._views.label_map(view, self.conventions.image_size, labeller)
+
+    def poses(self) -> NDArray[np.float64]:
+        """All that decides where things are seen, (nq,): what ``seen_at`` takes."""
+        return self.data.qpos.copy()
+
+    @contextmanager
+    def seen_at(self, poses: NDArray) -> Iterator[None]:
+        """Show things where they were at ``poses``; the world itself stays as it is, to the bit."""
+        import mujoco
+
+        past = copy.copy(self.data)
+        past.qpos[:] = poses
+        mujoco.mj_kinematics(self.model, past)
+        mujoco.mj_camlight(self.model, past)
+        self._views.past = past
+        try:
+            yield
+        finally:
+            self._views.past = None
 
     def held_object(self) -> str | None:
         """The object that both fingers touch and that is lifted off its rest."""

@@ -30,11 +30,11 @@ def policy_source(text: str, options: PolicyOptions | None = None) -> PolicySour
     """
     options = options or PolicyOptions()
     kind, colon, rest = text.partition(":")
-    if kind in FACTORIES and (colon or kind in EXPERTS):
+    if kind in FACTORIES and (colon or kind in ALONE):
         return FACTORIES[kind](rest, options)
     if colon and not Path(text).exists():
-        known = ", ".join(f"{name}:" for name in FACTORIES if name not in EXPERTS)
-        raise RainError(f"policy {text!r}: {kind!r} is none of {known} or {' or '.join(EXPERTS)}")
+        known = ", ".join(f"{name}:" for name in FACTORIES if name not in ALONE)
+        raise RainError(f"policy {text!r}: {kind!r} is none of {known} or {' or '.join(ALONE)}")
     return _rain(text, options)
 
 
@@ -59,6 +59,14 @@ def _expert(kind: str) -> Callable[[str, PolicyOptions], PolicySource]:
     return make
 
 
+def _regions(rest: str, options: PolicyOptions) -> PolicySource:
+    from rain.bench.policies.omy_regions import RegionPolicies
+
+    if rest:
+        raise RainError(f"policy omy-regions takes nothing after it, got {rest!r}")
+    return RegionPolicies()
+
+
 def _replay(rest: str, options: PolicyOptions) -> PolicySource:
     from rain.bench.policies.replay import ReplayPolicies
 
@@ -75,11 +83,13 @@ def _remote(kind: str) -> Callable[[str, PolicyOptions], PolicySource]:
 
 
 EXPERTS = ("expert", "omy-expert")
+ALONE = (*EXPERTS, "omy-regions")
 """Kinds that need no more text."""
 
 FACTORIES: dict[str, Callable[[str, PolicyOptions], PolicySource]] = {
     "rain": _rain,
     **{kind: _expert(kind) for kind in EXPERTS},
+    "omy-regions": _regions,
     "replay": _replay,
     **{kind: _remote(kind) for kind in ("openpi", "groot", "lerobot")},
 }

@@ -46,6 +46,7 @@ class Views:
         self._renderer: Renderer | None = None
         self._geom_sets: dict[str, NDArray[np.bool_]] = {}
         self._cut: _Cut | None = None
+        self.past: Any = None
 
     @property
     def _model(self) -> Any:
@@ -53,7 +54,7 @@ class Views:
 
     @property
     def _data(self) -> Any:
-        return self._env.sim.data._data
+        return self._env.sim.data._data if self.past is None else self.past
 
     def rgb(self, view: str, size: int) -> NDArray[np.uint8]:
         """One view's image, upright uint8 (size, size, 3)."""

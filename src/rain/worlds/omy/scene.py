@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rain.worlds.omy import arm
 from rain.worlds.omy.things import find_thing
+
+Point = tuple[float, float, float]
 
 RATE_HZ = 30.0
 SUBSTEPS = 16
@@ -28,6 +31,13 @@ ARMATURE = (0.3, 0.3, 0.2, 0.1, 0.05, 0.05)
 """kg m^2, ours: what the rotors count for."""
 GRIP_STIFFNESS, GRIP_TORQUE = 12.0, 2.5
 """N m / rad and N m, ours; about 50 N between the pads."""
+
+STANDING: dict[str, tuple[Point, Point, Point, float]] = {
+    "third": ((1.02, -0.38, 0.58), (0.33, 0.0, 0.08), (0.0, 0.0, 1.0), 46.0),
+    "top": ((0.36, 0.0, 1.10), (0.36, 0.0, 0.0), (1.0, 0.0, 0.0), 42.0),
+}
+"""Views whose cameras stand still, ours: where they are, what they look at, what is up (robot base
+frame, m), and their vertical field of view in degrees."""
 
 DARK, GREY, LIGHT = "0.15 0.15 0.17 1", "0.33 0.34 0.37 1", "0.62 0.64 0.68 1"
 _ARM = 'contype="2" conaffinity="1" group="1"'
@@ -64,8 +74,7 @@ def scene_xml(things: Sequence[str]) -> str:
       rgba="0.80 0.72 0.60 1" contype="0" conaffinity="0"/>
     <geom name="table_top" type="plane" size="1 1 0.1" group="0" contype="1" conaffinity="3"
       friction="1 0.01 0.002"/>
-    {_camera("third", (1.02, -0.38, 0.58), (0.33, 0.0, 0.08), (0, 0, 1), 46)}
-    {_camera("top", (0.36, 0.0, 1.10), (0.36, 0.0, 0.0), (1, 0, 0), 42)}
+    {"".join(_camera(name, *placed) for name, placed in STANDING.items())}
     {_links()}
     {bodies}
   </worldbody>
@@ -81,14 +90,20 @@ def scene_xml(things: Sequence[str]) -> str:
 """
 
 
-def _camera(
-    name: str, at: Sequence[float], towards: Sequence[float], up: Sequence[float], fovy: float
-) -> str:
+def camera_axes(at: Sequence[float], towards: Sequence[float], up: Sequence[float]) -> NDArray:
+    """Rows: a camera's axes right, up and back, (3, 3)."""
     back = np.subtract(at, towards).astype(np.float64)
     back /= np.linalg.norm(back)
     right = np.cross(up, back)
     right /= np.linalg.norm(right)
-    axes = " ".join(f"{value:.6f}" for value in (*right, *np.cross(back, right)))
+    return np.stack([right, np.cross(back, right), back])
+
+
+def _camera(
+    name: str, at: Sequence[float], towards: Sequence[float], up: Sequence[float], fovy: float
+) -> str:
+    right, above, _ = camera_axes(at, towards, up)
+    axes = " ".join(f"{value:.6f}" for value in (*right, *above))
     place = " ".join(f"{value:.6f}" for value in at)
     return f'<camera name="{name}" pos="{place}" xyaxes="{axes}" fovy="{fovy}"/>'
 

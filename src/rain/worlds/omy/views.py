@@ -19,13 +19,18 @@ class Views:
 
     def __init__(self, model: Any, data: Any, things: Sequence[str], rendering: str) -> None:
         """See a model and its data; nothing is drawn before it is asked for."""
-        self._model, self._data = model, data
+        self._model, self._present = model, data
+        self.past: Any = None
         self._things = tuple(things)
         self._renderer = Renderer(model, rendering)
         # Number of each geom's thing, from 1; the last entry is for 'no geom', -1.
         bodies = {model.body(name).id: i + 1 for i, name in enumerate(self._things)}
         owners = [bodies.get(int(body), 0) for body in model.geom_bodyid]
         self._owner = np.array([*owners, 0], dtype=np.int64)
+
+    @property
+    def _data(self) -> Any:
+        return self._present if self.past is None else self.past
 
     def rgb(self, view: str, size: int) -> NDArray[np.uint8]:
         """One view's image, upright uint8 (size, size, 3)."""
