@@ -12,7 +12,7 @@ from serving_fakes import running
 
 from rain.client import MaskClient, PolicyClient, ServerError, StreamedRegions
 from rain.perception.classical import ClassicalSegmenter
-from rain.perception.prompts import Box, Points
+from rain.perception.prompts import Box, Mask, Points
 from rain.perception.reasoner.protocols import PhrasedScript, ReasonError
 from rain.perception.segmenter import Frame, Tracked
 from rain.serving.masks import MaskParts, MaskService
@@ -194,7 +194,12 @@ class TestPointing:
             client.look({"top": picture(number)}, float(number))
         assert iou(client.click("top", 2.0, [(12, 12)], [(35, 35)]), square(2)) > 0.8
         assert iou(client.box("top", 4.0, (9, 7, 19, 17)), square(4)) > 0.8
+        np.testing.assert_array_equal(client.mask("top", 5.0, square(5)), square(5))
         assert iou(client.look({"top": picture(6)}, 6.0).regions["top"], square(6)) > 0.8
+        client.point_at_next("top", Mask(GREEN))
+        assert iou(client.look({"top": picture(7)}, 7.0).regions["top"], GREEN) > 0.8
+        with pytest.raises(ServerError, match="it has"):
+            client.mask("top", 6.0, np.ones((4, 4), bool))
 
     def test_overrules_the_model_and_can_be_taken_back(self, masks, pointing):
         pointing.go.clear()

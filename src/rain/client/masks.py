@@ -133,15 +133,22 @@ class MaskClient:
         """As ``click``, by a box around the target: left, top, right, bottom in pixels."""
         return self._point("box", view, stamp, {"corners": list(map(float, corners))})
 
+    def mask(self, view: str, stamp: float, region: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """As ``click``, by the target's region in that frame, bool (H, W)."""
+        return self._point("mask", view, stamp, {"region": region})
+
     def point_at_next(self, view: str, prompt: Any) -> int:
         """Point at the target in the next frame, without waiting; the request's number.
 
-        prompt: ``Points`` or ``Box`` of ``rain.perception.prompts``.
+        prompt: ``Points``, ``Box`` or ``Mask`` of ``rain.perception.prompts``.
         """
-        kind = "box" if hasattr(prompt, "corners") else "click"
-        given = (
-            {"corners": list(prompt.corners)} if kind == "box" else _points(prompt.on, prompt.off)
-        )
+        given: dict[str, Any]
+        if hasattr(prompt, "corners"):
+            kind, given = "box", {"corners": list(prompt.corners)}
+        elif hasattr(prompt, "region"):
+            kind, given = "mask", {"region": prompt.region}
+        else:
+            kind, given = "click", _points(prompt.on, prompt.off)
         return self._tell(kind, {"view": view, "stamp": None, **given}, wait=False)
 
     def clear(self, *, wait: bool = True) -> int:

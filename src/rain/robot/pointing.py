@@ -54,10 +54,7 @@ class Pointer:
 def box_of(labels: NDArray[np.uint8], table: LabelTable, target: str) -> Box | None:
     """The box (pixels) around a target in a label map (H, W); None where it is hardly seen."""
     try:
-        rows, columns = np.nonzero(table.lookup(target)[labels])
+        region = table.lookup(target)[labels]
     except RainError:
         return None
-    if len(rows) < LEAST_PIXELS:
-        return None
-    left, right = float(columns.min()), float(columns.max()) + 1
-    return Box(left, float(rows.min()), right, float(rows.max()) + 1)
+    return Box.around(region) if region.sum() >= LEAST_PIXELS else None

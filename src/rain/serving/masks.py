@@ -17,7 +17,7 @@ import numpy as np
 from rain.client.wire import WireError
 from rain.messages import look_out
 from rain.perception.loop import LoopOptions, RegionLoop
-from rain.perception.prompts import Box, Points, Prompt
+from rain.perception.prompts import Box, Mask, Points, Prompt
 from rain.perception.reasoner.protocols import (
     Grounder,
     PhrasedScript,
@@ -72,7 +72,7 @@ class MaskService:
     """Follows targets for sessions, grounds them, takes clicks, decomposes instructions."""
 
     kinds = frozenset(
-        {"begin", "look", "click", "box", "clear", "ground_again", "decompose", "latest"}
+        {"begin", "look", "click", "box", "mask", "clear", "ground_again", "decompose", "latest"}
     )
 
     def __init__(self, parts: MaskParts, workers: Workers | None = None) -> None:
@@ -138,7 +138,7 @@ class MaskService:
     def _do(self, kind: str, session: _Session, content: dict[str, Any]) -> Any:
         if kind == "look":
             return self._look(session, content)
-        if kind in ("click", "box"):
+        if kind in ("click", "box", "mask"):
             return _point(session, kind, content)
         if kind == "latest":
             return session.latest
@@ -198,6 +198,11 @@ def _point(session: _Session, kind: str, content: dict[str, Any]) -> Any:
     if kind == "box":
         (corners,) = _pixels("corners", [content.get("corners")], 4)
         prompt = Box(*corners)
+    elif kind == "mask":
+        region = content.get("region")
+        if not isinstance(region, np.ndarray):
+            raise RainError("region: expected bool (H, W)")
+        prompt = Mask(region)
     else:
         on, off = (_pixels(name, content.get(name, []), 2) for name in ("on", "off"))
         prompt = Points(on, off)  # type: ignore[arg-type]
