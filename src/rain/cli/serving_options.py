@@ -6,13 +6,13 @@ import os
 import signal
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from rich.console import Console
 
+from rain.dashboard.guard import is_local
 from rain.serving.server import Server, ServerConfig
 from rain.types import RainError
 
@@ -98,12 +98,6 @@ def is_loopback(address: str) -> bool:
     parts = urlsplit(address)
     if parts.scheme in ("ipc", "inproc"):
         return True
-    try:
-        host = parts.hostname or ""
-        if parts.scheme != "tcp" or not host:
-            raise ValueError
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        if parts.scheme == "tcp" and parts.netloc:
-            return False  # a name, an interface, or * for all of them
-        raise RainError(f"address: expected tcp://HOST:PORT, got {address!r}") from None
+    if parts.scheme != "tcp" or not parts.netloc:
+        raise RainError(f"address: expected tcp://HOST:PORT, got {address!r}")
+    return is_local(parts.hostname or "")

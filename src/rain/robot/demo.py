@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.client import MaskClient
+from rain.client import MaskClient, PolicyClient
 from rain.client.connection import ServerError
 from rain.drawing import VIEW_PIXELS, VideoWriter, draw_header, draw_panel, label, tint
 from rain.robot.pointing import Pointer
@@ -89,7 +89,8 @@ def run_demo(options: DemoOptions, told: Callable[[str], None]) -> dict[str, Any
             watcher.step()
         if client.returncode:
             raise RainError(f"the client failed: {parts.last_line('client')}")
-        figures = parts.metrics(policy)
+        with closing(PolicyClient(policy)) as asking:
+            figures = asking.metrics()
     return _report(options, parts, watcher, figures, told)
 
 
@@ -150,17 +151,6 @@ class Processes:
         """For people, where it failed."""
         return (self.lines(name) or ["it said nothing"])[-1]
 
-    @staticmethod
-    def metrics(address: str) -> str:
-        """What the policy server counted."""
-        from rain.client import PolicyClient
-
-        client = PolicyClient(address)
-        try:
-            return client.metrics()
-        finally:
-            client.close()
-
     def end(self) -> None:
         """Ask all to end; kill those that do not within 10 s."""
         for process in self.running.values():
@@ -200,6 +190,7 @@ class Watcher:
         self._film = VideoWriter(options.out / "demo.mp4", FILM_HZ)
         self._begin = self._next = time.monotonic()
         self._subtask, self._done = 0, False
+        self._heard = 0
 
     def __enter__(self) -> Watcher:
         return self
@@ -227,11 +218,13 @@ class Watcher:
         """Which subtask the client is at, by its own log."""
         if not self._events.exists():
             return
-        for line in self._events.read_text(encoding="utf-8").splitlines():
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue  # half a line: it is being written
+        with self._events.open("rb") as log:
+            log.seek(self._heard)
+            new = log.read()
+        whole = new[: new.rfind(b"\n") + 1]  # the last line may be half written
+        self._heard += len(whole)
+        for line in whole.splitlines():
+            event = json.loads(line)
             if event["event"] == "transition":
                 self._subtask = event["subtask"]
             self._done |= event["event"] == "finished"
