@@ -29,9 +29,9 @@ LEVELS = {
     "perception": 3,
     "serving": 4,
     "robot": 5,
-    "dashboard": 5,
-    "doctor": 5,
-    "cli": 6,
+    "dashboard": 6,
+    "doctor": 6,
+    "cli": 7,
 }
 SIDEWAYS = {("demos", "worlds")}
 # Worlds and demonstrations know nothing of policies, or N worlds and M policies would cost N x M.

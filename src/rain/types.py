@@ -36,6 +36,12 @@ class ConventionError(RainError):
     """Two parts that meet do not mean the same by views, images, state, action or rate."""
 
 
+def one_line(error: BaseException) -> str:
+    """An error on one line; of a bug also its kind."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, RainError) else f"{type(error).__name__}: {text}".rstrip(": ")
+
+
 def _finite(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
     try:
         with np.errstate(over="ignore"):  # too large for float32 is infinity, said below

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
-from dashboard_fakes import SIZE, Table, middle
+from dashboard_fakes import SIZE, Table, middle, wait_for
+from robot_fakes import ROBOT, TASK, VIEWS, FakeArm, FakePolicy
 
-from rain.dashboard.robot import RobotMoment, RobotSession
+from rain.dashboard.browser import Operating
+from rain.dashboard.robot import POINTED, RobotSession
 from rain.perception.classical import ClassicalSegmenter
-from rain.perception.prompts import Mask
-from rain.types import Conventions, Progress, RainError, Subtask
+from rain.perception.loop import RegionLoop
+from rain.perception.prompts import Box, Mask
+from rain.perception.segmenter import Frame
+from rain.robot.client import RolloutClient
+from rain.robot.controls import Controls
+from rain.robot.events import EventLog
+from rain.robot.moment import Moment
+from rain.robot.ports import Reading
+from rain.robot.regions import LocalRegions
+from rain.robot.timing import SystemClock
+from rain.types import Conventions, Progress, RainError, Subtask, TaskScript
 
+SCRIPT = TaskScript(
+    "milk into the basket", (Subtask("grasp", "milk_1"), Subtask("release", "basket_1"))
+)
 CONVENTIONS = Conventions(("agentview",), SIZE, "omy_joints_gripper", "omy_joint_absolute", 30.0)
 
 
@@ -36,26 +52,26 @@ def session(queue) -> RobotSession:
     return RobotSession("OMY-F3M", queue, ClassicalSegmenter, CONVENTIONS)
 
 
-def moment(step: int = 0, **changes: Any) -> RobotMoment:
+def moment(tick: int = 0, **changes: Any) -> Moment:
     image = Table().render("agentview", SIZE)
     region = Table().regions(["milk_1"], "agentview", SIZE)[0]
     said = {
-        "step": step,
+        "tick": tick,
         "images": {"agentview": image},
         "regions": {"agentview": region.astype(np.float32)},
-        "instruction": "milk into the basket",
-        "subtasks": (Subtask("grasp", "milk_1"), Subtask("release", "basket_1")),
+        "script": SCRIPT,
         "index": 0,
         "progress": Progress(0.1, 0.2, 0.3),
-        "action": np.full(7, 0.5),
-        "latencies": {"policy": 12.0},
+        "sent": np.full(7, 0.5),
+        "answer_s": 0.012,
     }
-    return RobotMoment(**{**said, **changes})
+    return Moment(**{**said, **changes})
 
 
 def test_what_the_run_says_is_shown(session):
     session.show(moment(4))
     frame = session.board.frame
+    assert frame.facts["latency"] == {"tick late": 0.0, "policy": 12.0}
     assert frame.facts["progress"] == {"completion": 0.1, "distance": 0.2, "alignment": 0.3}
     assert frame.facts["actions"] == {"until": 4, "values": [[0.5] * 7]}
     assert frame.views["agentview"].region.sum() == 16 * 16
@@ -103,18 +119,21 @@ def test_commands_reach_the_run_s_queue(session, queue):
 
 def test_a_click_is_shown_in_the_frame_that_was_seen_and_then_passed_on(session, queue):
     session.show(moment())
-    later = np.full((SIZE, SIZE, 3), 70, np.uint8)
-    session.show(moment(1, images={"agentview": later}))
     x, y = middle("soup_1")
+    later = np.roll(Table().render("agentview", SIZE), 2, axis=1)
+    for tick in range(1, 40):
+        session.show(moment(tick, images={"agentview": later}))
     session.do("point", {"frame": 1, "view": "agentview", "x": x, "y": y})
     assert queue.said == []
     pending = session.board.state()[1]["pending"]
     assert pending["frame"] == 1
     session.do("confirm", {})
-    ((name, (view, mask)),) = queue.said
-    assert (name, view) == ("click", "agentview")
+    ((name, prompts),) = queue.said
+    (mask,) = prompts.values()
+    assert (name, list(prompts)) == ("click", ["agentview"])
     assert isinstance(mask, Mask)
-    expected = Table().regions(["soup_1"], "agentview", SIZE)[0]
+    # The picture has moved since the click: the region is where the soup is by now.
+    expected = np.roll(Table().regions(["soup_1"], "agentview", SIZE)[0], 2, axis=1)
     shared = (mask.region & expected).sum() / (mask.region | expected).sum()
     assert shared > 0.8
     assert session.board.state()[1]["pending"] is None
@@ -123,3 +142,93 @@ def test_a_click_is_shown_in_the_frame_that_was_seen_and_then_passed_on(session,
     for frame, view, why in ((99, "agentview", "no longer known"), (1, "top", "unknown")):
         with pytest.raises(RainError, match=why):
             session.do("point", {"frame": frame, "view": view, "x": x, "y": y})
+
+
+def test_what_is_gone_when_it_is_confirmed_is_refused(session, queue):
+    session.show(moment())
+    x, y = middle("soup_1")
+    session.do("point", {"frame": 1, "view": "agentview", "x": x, "y": y})
+    session.show(moment(1, images={"agentview": np.full((SIZE, SIZE, 3), 70, np.uint8)}))
+    with pytest.raises(RainError, match="no longer to be seen"):
+        session.do("confirm", {})
+    assert queue.said == []
+
+
+def test_frames_may_be_shown_seldom_and_the_state_is_told_at_once(queue):
+    session = RobotSession("OMY-F3M", queue, ClassicalSegmenter, CONVENTIONS, every=5)
+    for tick in range(3, 16):
+        session.show(moment(tick, reasons={"pause": "…"} if tick == 14 else {}))
+        assert session.board.state()[1]["mode"] == ("paused" if tick == 14 else "running")
+    assert session.board.frame.number == 4  # the first, 5, 10, 15
+    assert len(session.board.frame.facts["actions"]["values"]) == 13
+
+
+def test_events_are_in_the_log(session):
+    session.hear({"t": 1.0, "tick": 3, "event": "chunk", "dropped": 1})
+    session.hear({"t": 1.0, "tick": 3, "event": "transition", "subtask": 1, "completion": 0.81234})
+    session.hear({"t": 1.0, "tick": 4, "event": "hold", "reasons": {"region": "lost"}})
+    assert [(line["text"], line["kind"]) for line in session.board.lines()] == [
+        ("transition: subtask 1, completion 0.812", "note"),
+        ("hold: reasons lost", "warning"),
+    ]
+
+
+class Squares(FakeArm):
+    """A red square and a green one, and a light that never rests."""
+
+    def read(self) -> Reading:
+        said = super().read()
+        image = np.full((SIZE, SIZE, 3), 90, np.uint8)
+        image[8:20, 8:20], image[40:52, 40:52] = (200, 30, 20), (20, 180, 30)
+        image[0, 0] = int(self.clock.now() * 1000) % 251
+        return Reading(said.state, said.state_stamp, dict.fromkeys(VIEWS, image), said.stamps)
+
+
+class Turning(FakePolicy):
+    """Joint 1 turns one way for the red square, the other way for the green one."""
+
+    def prediction(self, observation: Any) -> Any:
+        self.step = 0.002 if any(r[14, 14] for r in observation.regions.values()) else -0.002
+        return super().prediction(observation)
+
+
+class Red:
+    def ground(self, target: str, phrase: str, frame: Frame) -> Mapping[str, Box]:
+        return dict.fromkeys(("third", "top"), Box(8, 8, 20, 20))
+
+
+def test_a_click_on_the_page_turns_the_running_arm_around(serve, open_page):
+    clock = SystemClock()
+    arm, policy, controls = Squares(clock), Turning(clock), Controls()
+    policy.conventions = ROBOT.conventions(VIEWS, SIZE)
+    session = RobotSession("the arm", controls, ClassicalSegmenter, policy.conventions)
+    client = RolloutClient(
+        ROBOT, arm, policy, LocalRegions(RegionLoop(ClassicalSegmenter(), Red())), TASK,
+        clock=clock, controls=controls, shows=session.show,
+        log=EventLog(hears=session.hear),
+    )  # fmt: skip
+    ended = threading.Event()
+    run = threading.Thread(target=client.run, kwargs={"ended": ended.is_set}, daemon=True)
+    run.start()
+    try:
+        address = serve(session)
+        operating = Operating(open_page(address), address, 20)
+        wait_for(lambda: turning(arm) > 0)
+        operating.point("top", 46, 46, SIZE)
+        operating.confirm()
+        wait_for(lambda: turning(arm) < 0)
+        wait_for(lambda: session.board.state()[1]["target"] == POINTED)
+        assert client.task.index == 0
+        operating.page.click("#stop")
+        operating.wait_for_mode("stopped")
+        wait_for(lambda: turning(arm) == 0)
+    finally:
+        ended.set()
+        run.join(10)
+    assert client.log.counts["retargeted"] == 1
+    assert client.log.counts["crash"] == client.log.counts["show_failed"] == 0
+
+
+def turning(arm: FakeArm) -> float:
+    sent = arm.sent[-5:]
+    return float(np.sign(sent[-1][0] - sent[0][0])) if len(sent) == 5 else 0.0

@@ -135,7 +135,7 @@ class FakeRegions:
 
     def __init__(self) -> None:
         self.targets: list[str] = []
-        self.clicks: list[Any] = []
+        self.pointed: list[Any] = []
         self.silent = self.fails = False
         self.pause: str | None = None
         self._look: Look | None = None
@@ -155,21 +155,31 @@ class FakeRegions:
     def poll(self) -> Look | None:
         return self._look
 
-    def click(self, view: str, prompt: Any) -> None:
-        self.clicks.append((view, prompt))
+    def point(self, prompts: Any) -> None:
+        self.pointed.append(dict(prompts))
+        self._look = None
 
 
 class Rig:
     """A client with fakes around it, ticked by hand."""
 
-    def __init__(self, *, delay: float = 0.0, play: PlayOptions | None = None, **more: Any) -> None:
+    def __init__(
+        self, *, delay: float = 0.0, play: PlayOptions | None = None, shows: Any = None, **more: Any
+    ) -> None:
         self.clock = FakeClock()
         self.arm = FakeArm(self.clock)
         self.policy = FakePolicy(self.clock, delay)
         self.regions = FakeRegions()
         options = ClientOptions(play or PlayOptions(seam="cut"), **more)
         self.client = RolloutClient(
-            ROBOT, self.arm, self.policy, self.regions, TASK, options=options, clock=self.clock
+            ROBOT,
+            self.arm,
+            self.policy,
+            self.regions,
+            TASK,
+            options=options,
+            clock=self.clock,
+            shows=shows,
         )
         self.count = 0
 

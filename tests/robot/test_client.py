@@ -6,11 +6,12 @@ import json
 
 import numpy as np
 import pytest
-from robot_fakes import CONVENTIONS, ROBOT, START, TASK, FakeClock, FakePolicy, Rig
+from robot_fakes import CONVENTIONS, PERIOD, ROBOT, START, TASK, FakeClock, FakePolicy, Rig
 
 from rain.perception.reasoner.protocols import PhrasedScript
 from rain.robot.chunks import PlayOptions
 from rain.robot.client import RolloutClient
+from rain.robot.events import EventLog
 from rain.robot.figures import write_figures
 from rain.robot.timing import Pace
 from rain.types import ConventionError, RainError, Subtask, TaskScript
@@ -140,11 +141,69 @@ class TestTasks:
         assert rig.regions.targets == ["potato", "lemon"]
         assert "fly" in rig.events("command_refused")[0]["error"]
 
-    def test_a_click_reaches_the_tracker(self):
+    def test_a_click_retargets_and_nothing_of_the_last_target_is_played(self):
+        rig = Rig(delay=0.1)
+        rig.seconds(1)
+        assert rig.moves
+        rig.policy.completion = 0.9  # one look says complete, of the last target
+        while not rig.client.task.confirming:
+            rig.tick()
+        rig.policy.completion = 0.0
+        rig.regions.silent = True
+        rig.client.controls.put("click", {"top": (3, 4)})
+        asked = len(rig.policy.asked)
+        rig.seconds(0.3)
+        assert rig.regions.pointed == [{"top": (3, 4)}]
+        assert not rig.moves
+        assert "region" in rig.client.reasons, "it waits for the region of what was pointed at"
+        assert len(rig.policy.asked) == asked
+        rig.regions.silent = False
+        rig.seconds(0.5)
+        assert rig.moves
+        assert (rig.client.task.index, rig.client.task.confirming) == (0, False)
+        assert rig.regions.targets == ["potato"], "nothing is grounded again"
+        assert rig.events("retargeted")[0]["views"] == ["top"]
+
+    def test_a_click_that_hits_nothing_changes_nothing(self):
         rig = Rig()
-        rig.client.controls.put("click", ("top", (3, 4)))
+        rig.seconds(1)
+        rig.regions.point = lambda prompts: (_ for _ in ()).throw(RainError("nothing lies there"))
+        rig.client.controls.put("click", {"top": (3, 4)})
+        rig.seconds(0.5)
+        assert rig.moves
+        assert rig.events("command_refused")[0]["error"] == "nothing lies there"
+
+
+class TestOnlookers:
+    def test_every_tick_is_told(self):
+        told = []
+        rig = Rig(shows=told.append)
+        rig.tick(40)
+        assert [moment.tick for moment in told] == list(range(40))
+        last = told[-1]
+        assert set(last.images) == {"third", "top", "wrist"}
+        assert set(last.regions) == {"third", "top"}
+        np.testing.assert_array_equal(last.sent, rig.arm.sent[-1])
+        assert (last.index, last.reasons, last.pointed) == (0, {}, False)
+        assert last.answer_s == pytest.approx(PERIOD)
+        rig.client.controls.put("click", {"top": (3, 4)})
+        rig.client.controls.put("e_stop")
         rig.tick()
-        assert rig.regions.clicks == [("top", (3, 4))]
+        assert told[-1].pointed
+        assert told[-1].reasons["e_stop"] == "an operator's"
+        rig.client.controls.put("next")
+        rig.tick()
+        assert (told[-1].index, told[-1].pointed) == (1, False)
+
+    def test_one_that_fails_disturbs_nobody(self):
+        rig = Rig(shows=lambda moment: 1 / 0)
+        rig.seconds(1)
+        assert rig.moves
+        assert rig.client.reasons == {}
+        assert "ZeroDivisionError" in rig.events("show_failed")[0]["error"]
+        log = EventLog(hears=lambda event: 1 / 0)
+        log.add("chunk", 0.0, 1)
+        assert (log.lost, len(log.events)) == (1, 1)
 
 
 class Registry:

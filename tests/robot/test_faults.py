@@ -276,7 +276,7 @@ class TestBugs:
         def pressed():
             raise KeyboardInterrupt
 
-        rig.client._policy.poll = pressed
+        rig.policy.poll = pressed
         with pytest.raises(KeyboardInterrupt):
             rig.client.run(seconds=1)
         np.testing.assert_array_equal(rig.arm.sent[-1], rig.arm.sent[-2])

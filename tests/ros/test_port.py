@@ -12,7 +12,7 @@ pytest.importorskip("rclpy", reason="make test-ros has it")
 from sensor_msgs.msg import CompressedImage, JointState
 from trajectory_msgs.msg import JointTrajectory
 
-from rain.perception.prompts import Points
+from rain.perception.prompts import Box, Mask, Points
 from rain.robot import ros
 from rain.robot.images import jpeg, png
 from rain.robot.robot import load_robot
@@ -211,10 +211,23 @@ class TestRegions:
             regions.begin("potato", "the potato")
             assert until(lambda: self.shown(arm, regions, labels) or regions.poll())
             np.testing.assert_array_equal(regions.poll().regions["top"], labels == 1)
-            regions.click("top", Points(((6.0, 7.0),)))
+            regions.point({"top": Points(((6.0, 7.0),))})
             np.testing.assert_array_equal(regions.poll().regions["top"], labels == 2)
             with pytest.raises(RainError, match="nothing lies there"):
-                regions.click("top", Points(((4.0, 4.0),)))
+                regions.point({"top": Points(((4.0, 4.0),))})
+            around = np.zeros((8, 8), bool)
+            around[:4, :4] = True
+            regions.point({"top": Mask(around)})
+            np.testing.assert_array_equal(regions.poll().regions["top"], labels == 1)
+            regions.point({"top": Box(4, 4, 8, 8)})
+            np.testing.assert_array_equal(regions.poll().regions["top"], labels == 2)
+            for view, prompt, why in (
+                ("side", Mask(around), "no regions of the view"),
+                ("top", Mask(around[:4]), r"\(4, 8\)"),
+                ("top", Points(((9.0, 0.0),)), "not in the image"),
+            ):
+                with pytest.raises(RainError, match=why):
+                    regions.point({view: prompt})
             regions.begin("moon", "the moon")
             assert "moon" in regions.poll().pause
         finally:

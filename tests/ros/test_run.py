@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -105,8 +106,10 @@ def test_e_stop_a_second_client_and_a_killed_one(tmp_path, sim, replays):
     with serving(replays) as server:
         (tmp_path / "one").mkdir()
         (tmp_path / "two").mkdir()
-        run = client(tmp_path / "one", server.address)
+        run = client(tmp_path / "one", server.address, "--dashboard", "--port", "0", "--audit",
+                     str(tmp_path / "audit.jsonl"))  # fmt: skip
         try:
+            page = run.stdout.readline().split()[-1]
             assert until(lambda: of_kind(tmp_path / "one", "chunk"))
             second = client(tmp_path / "two", server.address)
             out, _ = second.communicate(timeout=60)
@@ -116,6 +119,13 @@ def test_e_stop_a_second_client_and_a_killed_one(tmp_path, sim, replays):
             run.stdin.flush()
             assert until(lambda: of_kind(tmp_path / "one", "command"))
             assert of_kind(tmp_path / "one", "command")[-1]["command"] == "e_stop"
+            assert until(lambda: "e_stop" in of_kind(tmp_path / "one", "hold")[-1]["reasons"])
+            run.stdin.write("release\n")
+            run.stdin.flush()
+            assert until(lambda: "e_stop" not in of_kind(tmp_path / "one", "hold")[-1]["reasons"])
+            with urllib.request.urlopen(page, timeout=10) as got:
+                assert b"<title>" in got.read()
+            urllib.request.urlopen(urllib.request.Request(f"{page}/stop", b""), timeout=10).close()
             assert until(lambda: "e_stop" in of_kind(tmp_path / "one", "hold")[-1]["reasons"])
             run.terminate()
             assert run.wait(20) == 0

@@ -315,6 +315,25 @@ class TestStreams:
             time.sleep(0.01)
         assert look.stamp > 0.0
 
+    def test_what_is_pointed_at_is_the_target_and_nothing_else(self, masks):
+        stream = StreamedRegions(MaskClient(masks.address))
+        stream.begin("red_block_1", "")
+
+        def look_at(shows):
+            end = time.monotonic() + 5
+            while not shows(look := stream.poll()) and time.monotonic() < end:
+                stream.look({"top": picture(0), "side": picture(0)}, time.monotonic())
+                time.sleep(0.01)
+            return look
+
+        assert set(look_at(lambda look: look and look.regions).regions) == {"top"}
+        stream.point({"side": Points(((35.0, 35.0),))})
+        assert stream.poll() is None
+        look = look_at(lambda look: look and look.regions)
+        assert set(look.regions) == {"side"}
+        assert look.regions["side"][35, 35]
+        assert iou(look.regions["side"], square(0)) == 0.0
+
     def test_a_server_that_was_killed_begins_the_subtask_anew(self, pointing):
         parts = MaskParts(ClassicalSegmenter, pointing)
         with running(MaskService(parts)) as server:

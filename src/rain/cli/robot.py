@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import tyro
+
+from rain.cli.dashboard_options import PageOptions
 from rain.cli.subcommands import run_subcommand
 from rain.robot.client_options import ClientOptions
+from rain.robot.controls import Controls
 from rain.robot.recorder_options import RecorderOptions
 from rain.robot.robot import load_robot
-from rain.robot.session import SessionOptions, ending, keyboard, run_session
-from rain.types import RainError
+from rain.robot.session import Opens, SessionOptions, ending, keyboard, run_session
+from rain.types import Conventions, RainError
 
 TOKEN_VARIABLE = "RAIN_TOKEN"
 
@@ -48,6 +54,9 @@ class Run:
     seconds: float | None = None
     """Longest time of the run."""
     client: ClientOptions = field(default_factory=ClientOptions)
+    dashboard: bool = False
+    """Serve the operator's page of this run, at --host and --port (docs/dashboard.md)."""
+    page: tyro.conf.OmitArgPrefixes[PageOptions] = field(default_factory=PageOptions)
 
 
 @dataclass(frozen=True)
@@ -124,6 +133,10 @@ class Demo:
     """The longest that the client may take."""
     out: Path = Path("runs/robot-demo")
     """Folder for demo.mp4, report.json, logs and the client's figures."""
+    dashboard: bool = False
+    """Serve the operator's page of the run as well, at --port."""
+    port: int = 8765
+    """0: any free one; it stands in client.log."""
 
 
 def main(args: list[str]) -> int:
@@ -146,7 +159,7 @@ def _demo(command: Demo) -> int:
 
     options = DemoOptions(
         command.checkpoint, command.task, command.start, command.image_size, command.seconds,
-        command.out,
+        command.out, command.port if command.dashboard else None,
     )  # fmt: skip
     report = run_demo(options, _print)
     _print("success" if report["success"] else "failure")
@@ -161,9 +174,30 @@ def _run(command: Run) -> int:
         command.regions, command.session, command.tasks, command.instruction, command.execute,
         command.seconds, command.out, command.client,
     )  # fmt: skip
-    figures = run_session(load_robot(command.robot), options, keyboard(), _print)
+    robot = load_robot(command.robot)
+    opens = _page(command, f"{robot.name} · {command.server}") if command.dashboard else None
+    figures = run_session(robot, options, keyboard(), _print, opens)
     _print(json.dumps({**figures.counts, "late": figures.late.told()}))
     return 0
+
+
+def _page(command: Run, title: str) -> Opens:
+    # Only here: a robot computer need not have what serves pages.
+    from rain.dashboard.robot import RobotSession
+    from rain.perception.classical import ClassicalSegmenter
+
+    command.page.token()
+
+    @contextmanager
+    def opened(controls: Controls, conventions: Conventions) -> Iterator[RobotSession]:
+        session = RobotSession(
+            title, controls, ClassicalSegmenter, conventions, every=command.page.every
+        )
+        with command.page.served(session) as address:
+            _print(f"{title} at {address}")
+            yield session
+
+    return opened
 
 
 def _sim(command: Sim) -> int:

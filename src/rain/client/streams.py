@@ -36,12 +36,19 @@ class StreamedRegions:
         """Hand over a frame."""
         self._client.ask(images, stamp)
 
-    def click(self, view: str, prompt: Any) -> None:
-        """Somebody points at the target in the next frame: ``Points`` or ``Box``."""
-        self._client.point_at_next(view, prompt)
+    def point(self, prompts: Mapping[str, Any]) -> None:
+        """Somebody points at another target in the next frame: view -> prompt.
+
+        Prompts are those of ``rain.perception.prompts``. Looks at what was the target before, which
+        are still out, no longer count.
+        """
+        self._look, self.error = None, None
+        self._since = self._client.clear(wait=False)
+        for view, prompt in prompts.items():
+            self._since = self._client.point_at_next(view, prompt)
 
     def poll(self) -> Look | None:
-        """The newest look at this target, None where there is none since ``begin``."""
+        """The newest look at this target, None where there is none since ``begin`` or ``point``."""
         while True:
             try:
                 came = self._client.poll()

@@ -1,17 +1,16 @@
 """A real arm's run on the page: shows what the run says of itself, and passes on what is asked.
 
-The loop that moves the arm calls ``show`` now and then, which only keeps references; everything
-else happens in the server's threads. What operators ask for goes into the run's own small queue of
-commands (``rain.robot.controls``: pause, hold, resume, next, previous, set, task, click, e_stop,
-release), which looks at it at its next tick.
+The loop that moves the arm calls ``show`` and ``hear``, which only keep references; everything else
+happens in the server's threads. What operators ask for goes into the run's own small queue of
+commands (``rain.robot.controls``), which looks at it at its next tick.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,10 +24,16 @@ from rain.dashboard.rollout_session import AXES, CHART
 from rain.dashboard.wire import runs
 from rain.perception.prompts import Mask, Prompt
 from rain.perception.segmenter import Frame, Segmenter
-from rain.types import Conventions, Progress, RainError, Subtask
+from rain.robot.moment import Moment
+from rain.types import Conventions, RainError
 
 PASSED_ON = ("pause", "hold", "resume", "next", "previous", "release")
 COMMANDS = ("point", "box", "confirm", "cancel", "clear", "set", "instruct", *PASSED_ON)
+POINTED = "what is marked"
+FOLLOWED = 15
+"""Frames between click and confirmation in which what was pointed at is followed, at most."""
+UNTOLD = ("chunk", "clamp", "command")
+"""Events that come too often for a log that people read, or that the page has by itself."""
 
 
 class Controls(Protocol):
@@ -39,25 +44,12 @@ class Controls(Protocol):
 
 
 @dataclass(frozen=True)
-class RobotMoment:
-    """What a run says of one tick.
+class _Pending:
+    """What is pointed at and not yet confirmed: where it is in a frame, and who follows it."""
 
-    images, regions: view -> (H, W, 3), (H, W). plan: view -> pixels (N, 2). reasons: kind -> why
-    the arm holds still now: ``e_stop``, ``pause``, ``hold``, ``finished`` and faults. action: the
-    last one, (7,). latencies: name -> ms.
-    """
-
-    step: int
-    images: Mapping[str, NDArray[np.uint8]]
-    regions: Mapping[str, NDArray]
-    instruction: str
-    subtasks: Sequence[Subtask]
-    index: int
-    reasons: Mapping[str, str] = field(default_factory=dict)
-    plan: Mapping[str, NDArray] = field(default_factory=dict)
-    progress: Progress | None = None
-    action: NDArray | None = None
-    latencies: Mapping[str, float] = field(default_factory=dict)
+    frame: int
+    segmenter: Segmenter
+    regions: Mapping[str, NDArray[np.bool_]]
 
 
 class RobotSession:
@@ -69,44 +61,67 @@ class RobotSession:
         controls: Controls,
         make_segmenter: Callable[[], Segmenter],
         conventions: Conventions,
-        ended: Callable[[], None] = lambda: None,
+        *,
+        every: int = 1,
     ) -> None:
-        """make_segmenter: shows what a click would mark; not the run's own. ended: called when the
-        session is closed."""
+        """make_segmenter: shows what a click would mark; not the run's own. every: ticks between
+        two frames that are shown."""
         self.about: Mapping[str, Any] = {
             "title": title, "kind": "robot", "commands": COMMANDS, "locked": True,
         }  # fmt: skip
         self.board = Board(mode="waiting", axes=AXES.get(conventions.action))
-        self._controls, self._make_segmenter, self._ended = controls, make_segmenter, ended
+        self._controls, self._make_segmenter, self._every = controls, make_segmenter, every
         self._lock = threading.Lock()
         self._frames: OrderedDict[int, Frame] = OrderedDict()
-        self._pending: dict[str, NDArray[np.bool_]] = {}
+        self._pending: _Pending | None = None
         self._actions: list[list[float]] = []
-        self._moment: RobotMoment | None = None
+        self._moment: Moment | None = None
 
-    def show(self, moment: RobotMoment) -> None:
+    # --- what the run says ------------------------------------------------------------------------
+
+    def show(self, moment: Moment) -> None:
         """Show a tick; called by the run."""
-        if moment.action is not None:
-            self._actions = [*self._actions, np.round(moment.action, 4).tolist()][-CHART:]
+        if moment.sent is not None:
+            self._actions = [*self._actions, np.round(moment.sent, 4).tolist()][-CHART:]
+        self.board.tell(**_state(moment))
+        if moment.tick % self._every and self._moment is not None:
+            self._moment = moment
+            return
         views = {
-            view: ShownView(image, _region(moment.regions.get(view)), moment.plan.get(view))
+            view: ShownView(image, _region(moment.regions.get(view)))
             for view, image in moment.images.items()
         }
-        progress = moment.progress
-        parts = ("completion", "distance", "alignment")
-        facts = {
-            "step": moment.step,
-            "progress": progress and {part: round(getattr(progress, part), 3) for part in parts},
-            "latency": dict(moment.latencies),
-            "actions": {"until": moment.step, "values": self._actions},
-        }
-        frame = self.board.show(views, facts)
+        frame = self.board.show(views, self._facts(moment))
         with self._lock:
             self._moment = moment
             self._frames[frame.number] = Frame(dict(moment.images), frame.stamp)
             while len(self._frames) > KEPT:
                 self._frames.popitem(last=False)
-        self.board.tell(**_state(moment))
+
+    def hear(self, event: Mapping[str, Any]) -> None:
+        """An event of the run; called by the run."""
+        kind = event["event"]
+        if kind in UNTOLD:
+            return
+        facts = {k: v for k, v in event.items() if k not in ("t", "tick", "event", "traceback")}
+        said = ", ".join(f"{name} {_short(value)}" for name, value in facts.items())
+        bad = kind.endswith(("_failed", "_refused", "_silent")) or kind in ("hold", "crash")
+        self.board.log(f"{kind}: {said}" if said else kind, "warning" if bad else "note")
+
+    def _facts(self, moment: Moment) -> dict[str, Any]:
+        progress = moment.progress
+        parts = ("completion", "distance", "alignment")
+        latency = {"tick late": moment.late_s * 1000}
+        if moment.answer_s is not None:
+            latency["policy"] = moment.answer_s * 1000
+        return {
+            "step": moment.tick,
+            "progress": progress and {part: round(getattr(progress, part), 3) for part in parts},
+            "latency": latency,
+            "actions": {"until": moment.tick, "values": self._actions},
+        }
+
+    # --- what operators ask for -------------------------------------------------------------------
 
     def do(self, command: str, arguments: Mapping[str, Any]) -> Answer:
         """Pass a command on; RainError where it makes no sense."""
@@ -120,14 +135,14 @@ class RobotSession:
         elif command == "instruct":
             self._controls.put("task", text(arguments, "text"))
         elif command in ("point", "box"):
-            return self._point(command, arguments, moment)
+            return self._point(command, arguments)
         elif command == "confirm":
             return self._confirm()
         elif command == "clear":
             self._controls.put("set", moment.index)  # begun anew, with the script's own target
         elif command != "cancel":
             raise RainError(f"command {command!r} is unknown here")
-        self._show_pending({})
+        self._show_pending(None)
         return {}
 
     def stop(self, why: str) -> None:
@@ -136,10 +151,9 @@ class RobotSession:
         self.board.log(f"STOP: {why}", "warning")
 
     def close(self) -> None:
-        """Let the run end."""
-        self._ended()
+        """The page is closed; the run goes on."""
 
-    def _point(self, command: str, arguments: Mapping[str, Any], moment: RobotMoment) -> Answer:
+    def _point(self, command: str, arguments: Mapping[str, Any]) -> Answer:
         number, view = whole(arguments, "frame"), text(arguments, "view")
         with self._lock:
             frame = self._frames.get(number)
@@ -148,43 +162,69 @@ class RobotSession:
         if view not in frame.images:
             raise RainError(f"view {view!r} is unknown; there are {', '.join(frame.images)}")
         prompts: dict[str, Prompt] = {view: prompt_of(command, arguments)}
-        tracked = self._make_segmenter().seed("pointed at", frame, prompts)
+        segmenter = self._make_segmenter()
+        tracked = segmenter.seed(POINTED, frame, prompts)
         found = {name: one.region for name, one in tracked.items() if one.found}
         if not found:
             raise RainError(f"{view}: nothing was found at that point")
-        self._show_pending(found, number)
-        return {"target": "what is marked", "frame": number}
+        self._show_pending(_Pending(number, segmenter, found))
+        return {"target": POINTED, "frame": number}
 
     def _confirm(self) -> Answer:
+        """What was marked is the target from the next frame on, where it is by now."""
         pending = self._pending
-        if not pending:
+        if pending is None:
             raise RainError("nothing is pointed at: click a target first")
-        for view, region in pending.items():
-            self._controls.put("click", (view, Mask(region)))
-        self._show_pending({})
-        return {"target": "what is marked"}
+        regions = self._by_now(pending)
+        self._show_pending(None)
+        if not regions:
+            raise RainError("what was pointed at is no longer to be seen: point again")
+        self._controls.put("click", {view: Mask(region) for view, region in regions.items()})
+        return {"target": POINTED}
 
-    def _show_pending(self, found: dict[str, NDArray[np.bool_]], frame: int = 0) -> None:
-        self._pending = found
-        regions = {view: runs(region) for view, region in found.items()}
-        pending = {"target": "what is marked", "frame": frame, "regions": regions}
-        self.board.tell(pending=pending if found else None)
+    def _by_now(self, pending: _Pending) -> dict[str, NDArray[np.bool_]]:
+        """What is pointed at, in the latest frame: the arm and its wrist camera may have moved."""
+        with self._lock:
+            later = [frame for number, frame in self._frames.items() if number > pending.frame]
+        regions = dict(pending.regions)
+        steps = -(-len(later) // FOLLOWED) or 1
+        for frame in reversed(later[::-1][::steps]):  # the latest is among them
+            followed = pending.segmenter.follow(frame).get(POINTED, {})
+            regions = {view: one.region for view, one in followed.items() if one.found}
+        return regions
+
+    def _show_pending(self, pending: _Pending | None) -> None:
+        self._pending = pending
+        if pending is None:
+            self.board.tell(pending=None)
+            return
+        regions = {view: runs(region) for view, region in pending.regions.items()}
+        shown = {"target": POINTED, "frame": pending.frame, "regions": regions}
+        self.board.tell(pending=shown)
 
 
 def _region(region: NDArray | None) -> NDArray[np.bool_] | None:
     return None if region is None else np.asarray(region) > 0.5
 
 
-def _state(moment: RobotMoment) -> dict[str, Any]:
-    reasons = moment.reasons
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    if isinstance(value, Mapping):
+        return "; ".join(map(str, value.values()))
+    return str(value)
+
+
+def _state(moment: Moment) -> dict[str, Any]:
+    reasons, subtasks = moment.reasons, moment.script.subtasks
     modes = {"e_stop": "stopped", "finished": "finished", "pause": "paused", "hold": "holding"}
     others = [why for kind, why in reasons.items() if kind not in modes]
     return {
         "mode": next((mode for kind, mode in modes.items() if kind in reasons), "running"),
-        "instruction": moment.instruction,
-        "subtasks": [[s.action_type, s.target] for s in moment.subtasks],
+        "instruction": moment.script.instruction,
+        "subtasks": [[s.action_type, s.target] for s in subtasks],
         "active": moment.index,
         "done": "finished" in reasons,
-        "target": moment.subtasks[moment.index].target,
+        "target": POINTED if moment.pointed else subtasks[moment.index].target,
         "wants": "; ".join(others) or None,
     }

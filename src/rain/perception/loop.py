@@ -26,7 +26,7 @@ from rain.perception.cameras import Cameras
 from rain.perception.prompts import Prompt
 from rain.perception.reasoner.protocols import Grounder
 from rain.perception.segmenter import Frame, Segmenter, Tracked, TrackedRegion
-from rain.types import Look, RainError
+from rain.types import Look, RainError, one_line
 
 Submit = Callable[[Callable[[], Mapping[str, Prompt]]], "Future[Mapping[str, Prompt]]"]
 """Runs a call somewhere and gives its future."""
@@ -170,7 +170,7 @@ class RegionLoop:
                 self._ground(frame, notes)
                 self._follow(frame, notes)
         except Exception as error:
-            self._failure = f"perception failed: {_line(error)}"
+            self._failure = f"perception failed: {one_line(error)}"
         return self._told(stamp, notes)
 
     # --- grounding -------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ class RegionLoop:
         try:
             prompts = grounding.future.result()
         except Exception as error:
-            self._fail(f"grounding {self._phrase!r} failed: {_line(error)}")
+            self._fail(f"grounding {self._phrase!r} failed: {one_line(error)}")
             return
         prompts = self._fitting(prompts, notes)
         if not prompts and not late:
@@ -325,7 +325,7 @@ class RegionLoop:
         try:
             self._segmenter.forget()
         except Exception as error:
-            self._failure = f"perception failed: {_line(error)}"
+            self._failure = f"perception failed: {one_line(error)}"
         else:
             self._failure = None
         self._grounding, self._by_hand = None, False
@@ -350,9 +350,3 @@ def _at_once(call: Callable[[], Mapping[str, Prompt]]) -> Future[Mapping[str, Pr
     except Exception as error:
         future.set_exception(error)
     return future
-
-
-def _line(error: BaseException) -> str:
-    """An error on one line; of a bug also its kind."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, RainError) else f"{type(error).__name__}: {text}"

@@ -9,25 +9,27 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rain.perception.prompts import Prompt
 from rain.perception.reasoner.protocols import PhrasedScript
 from rain.robot.chunks import ChunkPlayer
 from rain.robot.client_options import ClientOptions
 from rain.robot.controls import Command, Controls
 from rain.robot.events import EventLog
 from rain.robot.figures import Figures
+from rain.robot.moment import Moment
 from rain.robot.ports import PolicyPort, Reading, RegionPort, RobotPort
+from rain.robot.questions import Question, Questions
 from rain.robot.robot import Robot
 from rain.robot.safety import Safety
 from rain.robot.task import TaskPointer
 from rain.robot.timing import Beat, Clock, Pace, SystemClock
 from rain.robot.watch import Watchdog, Watched
-from rain.types import Look, Observation, Prediction, RainError
+from rain.types import Look, Observation, Prediction, RainError, one_line
 
 
 class Decomposes(Protocol):
@@ -35,13 +37,6 @@ class Decomposes(Protocol):
 
     def decompose(self, instruction: str, images: Mapping[str, NDArray[np.uint8]]) -> PhrasedScript:
         """The subtasks of an instruction."""
-
-
-@dataclass(frozen=True)
-class _Question:
-    number: int
-    tick: int
-    asked: float
 
 
 class RolloutClient:
@@ -60,8 +55,12 @@ class RolloutClient:
         log: EventLog | None = None,
         controls: Controls | None = None,
         registry: Decomposes | None = None,
+        shows: Callable[[Moment], None] | None = None,
     ) -> None:
-        """ConventionError where robot and policy do not mean the same."""
+        """ConventionError where robot and policy do not mean the same.
+
+        shows: is told every tick; it must not wait.
+        """
         wanted = policy.conventions
         wanted.check(robot.conventions(wanted.views, wanted.image_size), "the policy", robot.name)
         self.options = options or ClientOptions()
@@ -71,18 +70,20 @@ class RolloutClient:
         self.safety = Safety(robot)
         self.latest: Prediction | None = None
         self.reasons: dict[str, str] = {}
-        self._robot, self._port, self._policy, self._regions = robot, port, policy, regions
+        self._robot, self._port, self._regions = robot, port, regions
         self._clock = clock or SystemClock()
-        self._registry = registry
+        self._registry, self._shows = registry, shows
         self._views = wanted.views
         self._player = ChunkPlayer(self.options.play)
-        self._watch = Watchdog(self._views, self.options.watch)
+        watch = self.options.watch
+        self._watch = Watchdog(self._views, watch)
+        self._questions = Questions(
+            policy, self.log, self.figures, watch.policy_s, self.options.retry_s
+        )
         self._task = self._pointer(task)
-        self._question: _Question | None = None
-        self._ask_after = float("-inf")
         self._operator: dict[str, str] = {}
         self._finished_at: float | None = None
-        self._begun = False
+        self._begun = self._pointed = False
 
     @property
     def task(self) -> TaskPointer:
@@ -133,7 +134,7 @@ class RolloutClient:
             self._obey(beat, command)
         watched = self._watch.check(self._read(beat), beat.now)
         look = self._look(beat, watched)
-        self._take(beat, look)
+        self._take(beat)
         self._judge(beat, watched, look)
         self._ask(beat, watched, look)
         wanted = None
@@ -144,7 +145,9 @@ class RolloutClient:
             self._player.clear()
         else:
             self._drop()
-        self._send(beat, wanted, watched.state)
+        sent = self._send(beat, wanted, watched.state)
+        if self._shows is not None:
+            self._show(beat, watched, look, sent)
 
     def _asks_on(self) -> bool:
         """Whether the policy is asked although the arm holds: an operator's hold."""
@@ -156,7 +159,7 @@ class RolloutClient:
         try:
             reading = self._port.read()
         except Exception as error:
-            self._event(beat, "robot_failed", error=_line(error))
+            self._event(beat, "robot_failed", error=one_line(error))
             return Reading()
         for fault in reading.faults:
             self._event(beat, "robot_fault", fault=fault)
@@ -171,33 +174,15 @@ class RolloutClient:
                 self._regions.look(watched.images, beat.now)
             return self._regions.poll()
         except Exception as error:
-            self._event(beat, "regions_failed", error=_line(error))
-            return Look(beat.now, pause=f"the regions failed: {_line(error)}")
+            self._event(beat, "regions_failed", error=one_line(error))
+            return Look(beat.now, pause=f"the regions failed: {one_line(error)}")
 
-    def _take(self, beat: Beat, look: Look | None) -> None:
-        """Take the answer to the present question; every other one is dropped."""
-        try:
-            answers = self._policy.poll()
-        except Exception as error:
-            number = getattr(error, "number", None)
-            if number is None or (self._question and number == self._question.number):
-                self._lost(beat, "policy_failed", error=_line(error))
-            else:  # a question that was given up long ago
-                self._event(beat, "answer_dropped", number=number, error=_line(error))
-            return
-        for number, prediction in answers:
-            question = self._question
-            if question is None or number != question.number:
-                self._event(beat, "answer_dropped", number=number)
-                continue
-            self._question = None
-            self.figures.answers.add(beat.now - question.asked)
-            self._accept(beat, question, prediction)
-        late = self.options.watch.policy_s
-        if self._question is not None and beat.now - self._question.asked > late:
-            self._lost(beat, "policy_silent", seconds=late)
+    def _take(self, beat: Beat) -> None:
+        """Take the answer to the present question."""
+        if (answered := self._questions.answer(beat)) is not None:
+            self._accept(beat, *answered)
 
-    def _accept(self, beat: Beat, question: _Question, prediction: Prediction) -> None:
+    def _accept(self, beat: Beat, question: Question, prediction: Prediction) -> None:
         self.latest = prediction
         if "hold" in self._operator:
             return
@@ -227,7 +212,7 @@ class RolloutClient:
 
     def _begin(self, beat: Beat, event: str, **facts: Any) -> None:
         """Another subtask: what is known of the last one says nothing about it."""
-        self._finished_at, self._begun = None, False
+        self._finished_at, self._begun, self._pointed = None, False, False
         self._drop()
         subtask = self._task.subtask
         self._event(
@@ -251,11 +236,11 @@ class RolloutClient:
             elif name == "resume":
                 self._operator.clear()
             elif name == "click":
-                self._regions.click(*argument)
+                self._retarget(beat, argument)
             else:
                 self._move(beat, name, argument)
         except Exception as error:
-            self._event(beat, "command_refused", command=name, error=_line(error))
+            self._event(beat, "command_refused", command=name, error=one_line(error))
 
     def _move(self, beat: Beat, name: str, argument: Any) -> None:
         if name == "task":
@@ -266,6 +251,14 @@ class RolloutClient:
             here = self._task.index
             self._task.go({"next": here + 1, "previous": here - 1}.get(name, argument))
         self._begin(beat, "subtask", by="operator")
+
+    def _retarget(self, beat: Beat, prompts: Mapping[str, Prompt]) -> None:
+        """The same subtask with what an operator points at as its target."""
+        self._regions.point(prompts)
+        self._task.go(self._task.index)
+        self._finished_at, self._begun, self._pointed = None, True, True
+        self._drop()
+        self._event(beat, "retargeted", subtask=self._task.index, views=sorted(prompts))
 
     # --- judging, asking, sending -----------------------------------------------------------------
 
@@ -286,7 +279,7 @@ class RolloutClient:
         self.reasons = reasons
 
     def _ask(self, beat: Beat, watched: Watched, look: Look | None) -> None:
-        if self._question is not None or beat.now < self._ask_after:
+        if not self._questions.due(beat.now):
             return
         if (self.reasons and not self._asks_on()) or watched.state is None or look is None:
             return
@@ -300,15 +293,15 @@ class RolloutClient:
                 watched.state,
                 self._task.subtask.action_type,
             )
-            number = self._policy.ask(observation)
         except Exception as error:
-            self._lost(beat, "ask_failed", error=_line(error))
+            self._questions.lost(beat, "ask_failed", error=one_line(error))
             return
-        self._question = _Question(number, beat.tick, beat.now)
-        if self._asks_on():  # no chunk plays that would say when the next question is due
-            self._ask_after = beat.now + self._player.options.execute / self._robot.rate_hz
+        # In an operator's hold no chunk plays that would say when the next question is due.
+        rest = self._player.options.execute / self._robot.rate_hz if self._asks_on() else 0.0
+        self._questions.ask(beat, observation, rest)
 
-    def _send(self, beat: Beat, wanted: NDArray | None, state: NDArray | None) -> None:
+    def _send(self, beat: Beat, wanted: NDArray | None, state: NDArray | None) -> NDArray | None:
+        """What was sent."""
         checked = self.safety.check(wanted, state)
         for clamp in checked.clamps:
             self._event(
@@ -316,40 +309,44 @@ class RolloutClient:
                 given=clamp.given,
             )  # fmt: skip
         if checked.target is None:
-            return
+            return None
         try:
             self._port.send(checked.target)
         except Exception as error:
-            self._event(beat, "send_failed", error=_line(error))
+            self._event(beat, "send_failed", error=one_line(error))
+            return None
+        return checked.target
+
+    def _show(self, beat: Beat, watched: Watched, look: Look | None, sent: NDArray | None) -> None:
+        assert self._shows is not None
+        try:
+            self._shows(
+                Moment(
+                    beat.tick, watched.images, {} if look is None else look.regions,
+                    self._task.task.script, self._task.index, dict(self.reasons),
+                    None if self.latest is None else self.latest.progress, sent,
+                    self.figures.answers.last, beat.late, self._pointed,
+                )
+            )  # fmt: skip
+        except Exception as error:
+            self._event(beat, "show_failed", error=one_line(error))
 
     # --- what goes wrong --------------------------------------------------------------------------
-
-    def _lost(self, beat: Beat, event: str, **facts: Any) -> None:
-        """The present question will have no answer; ask again in a while."""
-        self._question = None
-        self._ask_after = beat.now + self.options.retry_s
-        self._event(beat, event, **facts)
 
     def _drop(self) -> None:
         """What was predicted, and what is asked, is of no use any more."""
         self._player.clear()
-        self._question, self._ask_after = None, float("-inf")
+        self._questions.drop()
 
     def _crash(self, beat: Beat, error: Exception) -> None:
         """A bug: hold the arm until an operator resumes."""
         try:
-            self._event(beat, "crash", error=_line(error), traceback=traceback.format_exc())
-            self._operator["crash"] = _line(error)
+            self._event(beat, "crash", error=one_line(error), traceback=traceback.format_exc())
+            self._operator["crash"] = one_line(error)
             self._drop()
             self._send(beat, None, None)
         except Exception as second:  # the loop goes on, and the arm has its last target
-            self._event(beat, "crash", error=_line(second), traceback="")
+            self._event(beat, "crash", error=one_line(second), traceback="")
 
     def _event(self, beat: Beat, event: str, **facts: Any) -> None:
         self.log.add(event, beat.now, beat.tick, **facts)
-
-
-def _line(error: BaseException) -> str:
-    """An error on one line; of a bug also its kind."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, RainError) else f"{type(error).__name__}: {text}"

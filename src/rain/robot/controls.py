@@ -18,7 +18,7 @@ COMMANDS = {
     "previous": "go back to the subtask before",
     "set": "go to the subtask of this number, from 0",
     "task": "begin this instruction of the task registry",
-    "click": "point at the target: (view, prompt)",
+    "click": "another target, in the next frame: view -> prompt",
 }
 """Command -> what it does. ``set``, ``task`` and ``click`` have an argument."""
 WITH_ARGUMENT = ("set", "task", "click")

@@ -45,7 +45,8 @@ class DemoOptions:
 
     checkpoint: of the policy server. task, start: of the simulated arm, an init state for
     evaluation. image_size: px, as the checkpoint wants it. seconds: the longest that the client may
-    take. out: folder for the video, logs and the report.
+    take. out: folder for the video, logs and the report. page: port of the operator's page, 0
+    for any free one, or None for none.
     """
 
     checkpoint: str
@@ -54,6 +55,7 @@ class DemoOptions:
     image_size: int
     seconds: float
     out: Path
+    page: int | None = None
 
 
 def run_demo(options: DemoOptions, told: Callable[[str], None]) -> dict[str, Any]:
@@ -78,11 +80,12 @@ def run_demo(options: DemoOptions, told: Callable[[str], None]) -> dict[str, Any
         told(f"“{script.instruction}”: {', '.join(parts.running)} are running")
         tasks = options.out / "tasks.yaml"
         tasks.write_text(registry_of(script), encoding="utf-8")
+        page = () if options.page is None else ("--dashboard", "--port", str(options.page))
         client = parts.begin(
             "client", "robot", "run", "--tasks", str(tasks), "--instruction", script.instruction,
             "--server", policy, "--regions", masks, "--session", SESSION, "--seconds",
             str(options.seconds), "--out", str(options.out / "run"),
-            "--client.watch.frozen-after-s", "None",
+            "--client.watch.frozen-after-s", "None", *page,
         )  # fmt: skip
         while client.poll() is None:
             parts.check()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,10 +19,16 @@ class EventLog:
     being held for want of a log.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        """Open the file; RainError where that fails. None keeps events in memory only (tests)."""
+    def __init__(
+        self, path: Path | None = None, hears: Callable[[Mapping[str, Any]], None] | None = None
+    ) -> None:
+        """Open the file; RainError where that fails. None keeps events in memory only (tests).
+
+        hears: is told every event; it must not wait.
+        """
         self.counts: Counter[str] = Counter()
         self.lost = 0
+        self._hears = hears
         self.events: list[dict[str, Any]] = []
         self._file: TextIO | None = None
         if path is not None:
@@ -35,6 +42,11 @@ class EventLog:
         """Note one event."""
         self.counts[event] += 1
         entry = {"t": round(now, 6), "tick": tick, "event": event, **facts}
+        if self._hears is not None:
+            try:
+                self._hears(entry)
+            except Exception:  # whoever listens must not disturb the loop
+                self.lost += 1
         if self._file is None:
             self.events.append(entry)
             return

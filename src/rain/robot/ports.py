@@ -71,5 +71,8 @@ class RegionPort(Protocol):
     def poll(self) -> Look | None:
         """The newest that is known of this target, None where nothing is known since ``begin``."""
 
-    def click(self, view: str, prompt: Prompt) -> None:
-        """An operator points at the target in the next frame."""
+    def point(self, prompts: Mapping[str, Prompt]) -> None:
+        """An operator points at another target in the next frame: view -> prompt.
+
+        It is the target from there on, in these views; what was known of the last one is forgotten.
+        """

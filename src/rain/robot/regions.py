@@ -19,6 +19,8 @@ class Looks(Protocol):
 
     def look(self, images: Mapping[str, NDArray[np.uint8]], stamp: float) -> Look: ...
 
+    def clear(self) -> None: ...
+
     def click(self, view: str, prompt: Prompt) -> None: ...
 
 
@@ -45,6 +47,9 @@ class LocalRegions:
         """What the last frame showed."""
         return self._look
 
-    def click(self, view: str, prompt: Prompt) -> None:
-        """An operator points at the target."""
-        self._loop.click(view, prompt)
+    def point(self, prompts: Mapping[str, Prompt]) -> None:
+        """An operator points at another target in the next frame."""
+        self._look = None
+        self._loop.clear()
+        for view, prompt in prompts.items():
+            self._loop.click(view, prompt)

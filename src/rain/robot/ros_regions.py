@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.perception.prompts import Points, Prompt
+from rain.perception.prompts import Mask, Points, Prompt
 from rain.robot.images import decode_labels
 from rain.robot.ros import Node, newest
 from rain.robot.timing import Clock, SystemClock
@@ -63,21 +64,19 @@ class RosRegions:
                 regions[view], stamps[view] = region, came
         return Look(stamp, regions, stamps, dict.fromkeys(regions, 1.0))
 
-    def click(self, view: str, prompt: Prompt) -> None:
-        """Whatever lies under a click becomes the target; RainError where nothing does."""
+    def point(self, prompts: Mapping[str, Prompt]) -> None:
+        """What lies under the prompts becomes the target; RainError where nothing does."""
         with self._lock:
-            if view not in self._seen:
+            seen = dict(self._seen)
+        votes: Counter[str] = Counter()
+        for view, prompt in prompts.items():
+            if view not in seen:
                 raise RainError(f"click: no regions of the view {view!r} have come")
-            labels, table, _ = self._seen[view]
-        if not isinstance(prompt, Points):
-            raise RainError("click: the simulator takes points")
-        column, row = (int(value) for value in prompt.on[0])
-        if not (0 <= row < labels.shape[0] and 0 <= column < labels.shape[1]):
-            raise RainError(f"click: ({column}, {row}) is not in the image")
-        names = table.rows[labels[row, column]]
-        if not names:
+            labels, table, _ = seen[view]
+            votes.update(_under(prompt, labels, table))
+        if not votes:
             raise RainError("click: nothing lies there")
-        self._target = names[0]
+        self._target = votes.most_common(1)[0][0]
 
     def labels(self) -> dict[str, tuple[NDArray[np.uint8], LabelTable]]:
         """The newest label map of each view, with what its numbers mean."""
@@ -101,6 +100,29 @@ class RosRegions:
                 self._seen[view] = labels, table, self._clock.now()
 
         return take
+
+
+def _under(prompt: Prompt, labels: NDArray[np.uint8], table: LabelTable) -> Counter[str]:
+    """Targets -> pixels of theirs under a prompt, in a label map (H, W); RainError."""
+    height, width = labels.shape
+    if isinstance(prompt, Mask):
+        if prompt.region.shape != labels.shape:
+            raise RainError(f"click: the region is {prompt.region.shape}, the view {labels.shape}")
+        hit = labels[prompt.region]
+    elif isinstance(prompt, Points):
+        pixels = [(int(column), int(row)) for column, row in prompt.on]
+        for column, row in pixels:
+            if not (0 <= row < height and 0 <= column < width):
+                raise RainError(f"click: ({column}, {row}) is not in the image")
+        hit = np.array([labels[row, column] for column, row in pixels])
+    else:
+        left, top, right, bottom = (max(0, round(edge)) for edge in prompt.corners)
+        hit = labels[top:bottom, left:right].ravel()
+    counts: Counter[str] = Counter()
+    for label, count in zip(*np.unique(hit, return_counts=True), strict=True):
+        if names := table.rows[label]:
+            counts[names[0]] += int(count)
+    return counts
 
 
 def table_out(table: LabelTable) -> str:

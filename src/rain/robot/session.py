@@ -6,11 +6,11 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TextIO
+from typing import Any, Protocol, TextIO
 
 from rain.client import MaskClient, PolicyClient, StreamedRegions
 from rain.perception.reasoner.protocols import PhrasedScript
@@ -22,10 +22,11 @@ from rain.robot.controls import COMMANDS, Controls
 from rain.robot.events import EventLog
 from rain.robot.figures import Figures, write_figures
 from rain.robot.lock import ArmLock
+from rain.robot.moment import Moment
 from rain.robot.ports import RegionPort
 from rain.robot.robot import Robot
 from rain.robot.timing import SystemClock
-from rain.types import RainError
+from rain.types import Conventions, RainError
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,27 @@ class SessionOptions:
     client: ClientOptions
 
 
+class Onlooker(Protocol):
+    """A page on which the run is seen and steered; called by the loop, which waits for nobody."""
+
+    def show(self, moment: Moment) -> None:
+        """A tick was done."""
+
+    def hear(self, event: Mapping[str, Any]) -> None:
+        """An event came into the log."""
+
+
+Opens = Callable[[Controls, Conventions], AbstractContextManager[Onlooker]]
+
+
 def run_session(
-    robot: Robot, options: SessionOptions, said: TextIO, told: Callable[[str], None]
-) -> Figures:
+    robot: Robot, options: SessionOptions, said: TextIO, told: Callable[[str], None],
+    opens: Opens | None = None,
+) -> Figures:  # fmt: skip
     """Run until the task is done, the time is over or a signal says so; RainError before it begins.
 
-    said: an operator's commands, a line each. told: gets what people should read.
+    said: an operator's commands, a line each. told: gets what people should read. opens: a page,
+    for as long as the run takes.
     """
     registry = TaskRegistry.load(options.tasks)
     task = registry.decompose(options.instruction, {})
@@ -75,16 +91,18 @@ def run_session(
         stack.callback(policy.close)
         wanted, execute = policy.conventions, options.execute or policy.greeting.execute
         wanted.check(robot.conventions(wanted.views, wanted.image_size), "the policy", robot.name)
-        log = EventLog(options.out / "events.jsonl")
+        controls = Controls()
+        page = stack.enter_context(opens(controls, wanted)) if opens is not None else None
+        log = EventLog(options.out / "events.jsonl", None if page is None else page.hear)
         stack.callback(log.close)
         clock = SystemClock()
         port = RosPort(robot, wanted.views, wanted.image_size, clock=clock)
         stack.callback(port.close)
-        controls = Controls()
         client = RolloutClient(
             robot, port, policy, _regions(options, wanted.views, stack), task,
             options=replace(options.client, play=_play(options.client.play, execute)),
             clock=clock, log=log, controls=controls, registry=registry,
+            shows=None if page is None else page.show,
         )  # fmt: skip
         listen(said, controls, told)
         told(_begun(robot, policy, task, options))

@@ -85,6 +85,11 @@ class Spread:
         """Note one."""
         self.values.append(seconds)
 
+    @property
+    def last(self) -> float | None:
+        """The last that was noted, s."""
+        return self.values[-1] if self.values else None
+
     def told(self) -> dict[str, Any]:
         """Count, and p50, p99 and the largest in ms."""
         return {"count": len(self.values)} | percentiles_ms(self.values)

@@ -26,9 +26,9 @@ from rain.perception.reasoner.protocols import (
     phrase_from_name,
 )
 from rain.perception.segmenter import Frame, Segmenter
-from rain.serving.server import Later, Request, fields_of, last_line
+from rain.serving.server import Later, Request, fields_of
 from rain.serving.workers import Workers
-from rain.types import RainError
+from rain.types import RainError, one_line
 
 MOST_VIEWS = 8
 """Views that a session may have; what is remembered of each is bounded."""
@@ -132,7 +132,7 @@ class MaskService:
             except RainError as error:
                 answer = WireError("bad_request", str(error))
             except Exception as error:
-                answer = WireError("failed", last_line(error))
+                answer = WireError("failed", one_line(error))
             yield request, answer
 
     def _do(self, kind: str, session: _Session, content: dict[str, Any]) -> Any:

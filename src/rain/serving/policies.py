@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from rain.client.wire import WireError
 from rain.messages import conventions_out, observation_in, prediction_out
-from rain.serving.server import Later, Request, fields_of, last_line
-from rain.types import HORIZON, Observation, Policy, Prediction, RainError
+from rain.serving.server import Later, Request, fields_of
+from rain.types import HORIZON, Observation, Policy, Prediction, RainError, one_line
 
 
 class ServedPolicies(Protocol):
@@ -98,7 +98,7 @@ class PolicyService:
             )
         except Exception as error:
             for request, _ in batch:
-                yield request, WireError("policy_failed", last_line(error))
+                yield request, WireError("policy_failed", one_line(error))
             return
         for (request, _), prediction in zip(batch, predictions, strict=True):
             yield request, prediction_out(prediction)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -24,7 +23,7 @@ from rain.client.wire import Message, WireError, failure, read
 from rain.serving.clients import Clients
 from rain.serving.keys import ClientGate
 from rain.serving.metrics import Metrics
-from rain.types import RainError
+from rain.types import RainError, one_line
 
 POLL_MS, BUSY_MS = 200, 5
 """How soon the server notices that it is to stop; how soon that a slow answer is there."""
@@ -264,8 +263,7 @@ class Server:
     def _refuse(self, identity: bytes, number: int, error: Exception) -> None:
         if not isinstance(error, WireError):
             code = "bad_request" if isinstance(error, RainError) else "failed"
-            text = str(error) if isinstance(error, RainError) else last_line(error)
-            error = WireError(code, text)
+            error = WireError(code, one_line(error))
         self.metrics.errors.labels(error.code).inc()
         self._send(identity, failure(number, error))
 
@@ -293,8 +291,3 @@ class Server:
 def fields_of(content: Any) -> dict[str, Any]:
     """A request's content as fields; none where it is something else."""
     return content if isinstance(content, dict) else {}
-
-
-def last_line(error: Exception) -> str:
-    """The last line of a traceback."""
-    return "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]

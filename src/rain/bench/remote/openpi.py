@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rain.bench.remote.policy import RemoteError
-from rain.types import RainError
+from rain.types import RainError, one_line
 
 INSTALL_HELP = "this policy needs the extra remote: pip install 'rain-robotics[remote]'"
 LARGEST_ANSWER = 64 * 2**20
@@ -64,7 +64,7 @@ class OpenpiChannel:
             self._connection = self._open.enter_context(opening)
         except Exception as error:  # OSError, TimeoutError, InvalidURI, InvalidHandshake …
             raise RemoteError(
-                f"{address}: no policy server there ({_line(error)}): start it first"
+                f"{address}: no policy server there ({one_line(error)}): start it first"
             ) from error
         self.metadata = self._receive()
 
@@ -104,11 +104,7 @@ class OpenpiChannel:
         return unpack(answer)
 
     def _lost(self, error: Exception) -> RemoteError:
-        return RemoteError(f"{self._address}: the connection was lost ({_line(error)})")
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        return RemoteError(f"{self._address}: the connection was lost ({one_line(error)})")
 
 
 def _last_line(text: str) -> str:

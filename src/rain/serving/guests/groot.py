@@ -22,8 +22,7 @@ import zmq
 from rain.bench.remote.groot import pack, unpack
 from rain.serving.guests.reading import Reader
 from rain.serving.guests.session import GuestSession
-from rain.serving.server import last_line
-from rain.types import RainError
+from rain.types import RainError, one_line
 
 POLL_MS = 100
 
@@ -88,7 +87,7 @@ class GrootPort:
         except Exception as error:
             if identity in self._sessions and not isinstance(error, RainError):
                 self._sessions.pop(identity).close()
-            return pack({"error": str(error) if isinstance(error, RainError) else last_line(error)})
+            return pack({"error": one_line(error)})
 
     def _answer(self, identity: bytes, request: Any) -> Any:
         if not isinstance(request, dict):

@@ -22,8 +22,7 @@ from websockets.sync.server import Server, ServerConnection, serve
 from rain.bench.remote.openpi import pack, unpack
 from rain.serving.guests.reading import Reader
 from rain.serving.guests.session import GuestSession
-from rain.serving.server import last_line
-from rain.types import RainError
+from rain.types import RainError, one_line
 
 FAILED = 1011
 """WebSocket's code for an error inside the server."""
@@ -126,7 +125,7 @@ class OpenpiPort:
     def _refuse(self, connection: ServerConnection, error: Exception) -> None:
         """Say why, and close, as openpi's server does."""
         try:
-            connection.send(str(error) if isinstance(error, RainError) else last_line(error))
+            connection.send(one_line(error))
             connection.close(FAILED, "the reason is in the previous frame")
         except ConnectionClosed:
             pass
