@@ -1,9 +1,11 @@
 """What serving costs: round trips of one client by protocol, and throughput by clients.
 
 The server is a process of its own whose policy answers at once, so that the figures are those of
-the way there and back; ``--checkpoint`` puts a network behind it. With ``--openpi-python`` (the
-Python of `make test-openpi`'s environment) the real openpi-client asks too, in the same run and in
-turns with ours, so that a busy machine slows both.
+the way there and back; ``--checkpoint`` puts a network behind it. Others ask too, in the same run
+and in turns with ours, so that a busy machine slows all: with ``--openpi-python`` (the Python of
+`make test-openpi`'s environment) the real openpi-client, with ``--lerobot-python`` (that of
+`make test-lerobot`, and ``pip install grpcio protobuf``) LeRobot's asynchronous inference between
+its own client and its own server.
 """
 
 from __future__ import annotations
@@ -68,6 +70,8 @@ class Options:
     """That they ask."""
     openpi_python: Path | None = None
     """Python of an environment with openpi-client."""
+    lerobot_python: Path | None = None
+    """Python of an environment with lerobot and grpcio."""
     json: Path | None = None
     """Write the figures here."""
 
@@ -109,22 +113,21 @@ def round_trips(
 ) -> list[dict[str, Any]]:
     """Milliseconds a request of each protocol, in turns of twenty."""
     client = PolicyClient(address)
-    taken: dict[str, list[float]] = {"rain": []}
-    other = openpi_client(options, openpi, observation)
+    others = other_clients(options, openpi, observation)
+    taken: dict[str, list[float]] = {"rain": [], **{name: [] for name in others}}
     for turn in range(options.requests // 20 + 1):
         ours = []
         for _ in range(20):
             start = time.perf_counter()
             client.predict(observation)
             ours.append(time.perf_counter() - start)
-        theirs = ask_turn(other, 20)
+        theirs = {name: ask_turn(name, process, 20) for name, process in others.items()}
         if turn:  # the first warms up
-            taken["rain"] += ours
-            taken.setdefault("openpi-client", []).extend(theirs)
-    if other is not None and other.stdin is not None:
-        other.stdin.close()
-        other.wait(10)
-    return [{"client": name, "requests": len(t), **figures(t)} for name, t in taken.items() if t]
+            for name, values in {"rain": ours, **theirs}.items():
+                taken[name] += values
+    for process in others.values():
+        process.communicate("", timeout=20)
+    return [{"client": name, "requests": len(t), **figures(t)} for name, t in taken.items()]
 
 
 def figures(taken: list[float]) -> dict[str, float]:
@@ -133,31 +136,37 @@ def figures(taken: list[float]) -> dict[str, float]:
     return {f"p{p} ms": float(np.percentile(values, p)) for p in (50, 90, 99)}
 
 
-def openpi_client(
-    options: Options, address: str, observation: Observation
-) -> subprocess.Popen[str] | None:
-    """The real openpi-client, in a process of its own environment."""
-    if options.openpi_python is None:
-        return None
-    file = Path(tempfile.mkdtemp()) / "observation.npz"
+def other_clients(
+    options: Options, openpi: str, observation: Observation
+) -> dict[str, subprocess.Popen[str]]:
+    """The real clients of others, in processes of their own environments."""
+    file = str(Path(tempfile.mkdtemp()) / "observation.npz")
     arrays = {f"observation.{view}": image for view, image in observation.images.items()}
     arrays |= {f"observation.region.{view}": r for view, r in observation.regions.items()}
     np.savez(file, **arrays, **{"observation.state": observation.state})
-    return subprocess.Popen(
-        [str(options.openpi_python), "-c", OPENPI_CLIENT, address, str(file)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={},
-    )  # fmt: skip
+    script = str(Path(__file__).with_name("lerobot_async.py"))
+    commands = {
+        "openpi-client": (options.openpi_python, "-c", OPENPI_CLIENT, openpi, file),
+        "LeRobot async": (options.lerobot_python, script, file),
+    }
+    return {
+        name: subprocess.Popen(
+            list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={},
+        )
+        for name, command in commands.items() if command[0] is not None
+    }  # fmt: skip
 
 
-def ask_turn(process: subprocess.Popen[str] | None, count: int) -> list[float]:
-    """Seconds of so many requests of the other client; none where there is no such client."""
-    if process is None or process.stdin is None or process.stdout is None:
-        return []
+def ask_turn(name: str, process: subprocess.Popen[str], count: int) -> list[float]:
+    """Seconds of so many requests of another client."""
+    assert process.stdin is not None
+    assert process.stdout is not None
     process.stdin.write(f"{count}\n")
     process.stdin.flush()
     line = process.stdout.readline()
     if not line:
-        raise SystemExit("openpi-client ended: its error is above")
+        raise SystemExit(f"{name} ended: its error is above")
     return json.loads(line)
 
 
