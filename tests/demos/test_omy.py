@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from rain.demos import collect as collecting
 from rain.demos.annotate import signed_gripper
 from rain.demos.boundaries import compare
 from rain.demos.collect import CollectConfig, collect
+from rain.demos.dataset import DatasetWriter
 from rain.demos.hdf5 import read_recording
 from rain.demos.replay import ReplayConfig, replay
 from rain.demos.samples import SampleOptions, episode_samples
@@ -68,6 +71,23 @@ def test_an_episode_keeps_joints_and_where_the_hand_was(world, recording):
     assert len(done)
     held = np.broadcast_to(episode.actions[release.end - 1], done.actions.shape)
     np.testing.assert_array_equal(done.actions, held)
+
+
+def test_the_dataset_has_the_hand_s_pose_among_lerobot_s_features(world, recording, tmp_path):
+    from scipy.spatial.transform import Rotation
+
+    episode = replay(world, recording, ReplayConfig(image_size=64, stride=30, dense=5))
+    with DatasetWriter(tmp_path / "d", world.conventions, "protocol", images="png") as writer:
+        writer.append(episode)
+    info = json.loads((tmp_path / "d" / "meta" / "info.json").read_text())
+    names = info["features"]["observation.ee_pose"]["names"]
+    assert names == ["x", "y", "z", "rx", "ry", "rz"]
+    (file,) = (tmp_path / "d" / "data").rglob("*.parquet")
+    poses = np.stack(pq.read_table(file)["observation.ee_pose"].to_pylist())
+    position, rotation = forward(episode.states[episode.frames, :6])
+    np.testing.assert_allclose(poses[:, :3], position, atol=1e-5)
+    turned = Rotation.from_rotvec(poses[:, 3:]).as_matrix()
+    np.testing.assert_allclose(turned, rotation, atol=1e-4)
 
 
 def test_a_command_closes_above_its_meaning_s_threshold():

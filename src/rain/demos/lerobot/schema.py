@@ -32,8 +32,11 @@ PATHS = {
 LOCK = "rain/.lock"
 
 PROGRESS_NAMES = ("completion", "distance", "alignment")
+POSE = "observation.ee_pose"
+"""Of the end-effector, for states that do not begin with it."""
+POSE_NAMES = ("x", "y", "z", "rx", "ry", "rz")
 STATE_NAMES = {
-    "libero_ee_axis_angle_gripper": ("x", "y", "z", "rx", "ry", "rz", "gripper"),
+    "libero_ee_axis_angle_gripper": (*POSE_NAMES, "gripper"),
     "omy_joints_gripper": (*(f"joint{i}" for i in range(1, 7)), "rh_r1_joint"),
 }
 ACTION_NAMES = {
@@ -84,6 +87,8 @@ def features(header: Header) -> dict[str, dict[str, Any]]:
     for view in conventions.views:
         found[label_key(view)] = _feature("image", (size, size, 1), axes, fps)
     found["observation.state"] = _feature("float32", (STATE_DIM,), state, fps)
+    if state[: len(POSE_NAMES)] != POSE_NAMES:
+        found[POSE] = _feature("float32", (len(POSE_NAMES),), POSE_NAMES, fps)
     found["action"] = _feature("float32", (ACTION_DIM,), action, fps)
     found["progress"] = _feature("float32", (len(PROGRESS_NAMES),), PROGRESS_NAMES, fps)
     for name in ("step", "span", "subtask_index", "action_type", "target_index"):

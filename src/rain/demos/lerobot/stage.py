@@ -24,6 +24,7 @@ from rain.demos.lerobot.files import flush_to_disk, read_json, write_json, write
 from rain.demos.lerobot.pixels import encode_png, encode_video
 from rain.demos.store import Header
 from rain.demos.supervision import progress_targets, spans_of
+from rain.retarget.rotations import axis_angle
 from rain.types import ACTION_TYPES
 from rain.worlds.processes import is_alive
 
@@ -164,14 +165,22 @@ def _data(header: Header, episode: Episode) -> pa.Table:
         "timestamp": (numbers / header.conventions.rate_hz).astype(np.float32),
         "frame_index": numbers,
     }
+    wanted = schema.data_schema(header)
+    if schema.POSE in wanted.names:
+        columns[schema.POSE] = _poses(episode)[frames]
     arrays = {name: arrow(values) for name, values in columns.items()}
     for v, view in enumerate(header.conventions.views):
         if header.images == "png":
             arrays[schema.image_key(view)] = _pngs(episode.images[:, v])
         arrays[schema.label_key(view)] = _pngs(episode.labels[:, v])
     later = arrow(np.zeros(count, np.int64))
-    wanted = schema.data_schema(header)
     return pa.table([arrays.get(name, later) for name in wanted.names], schema=wanted)
+
+
+def _poses(episode: Episode) -> NDArray[np.float32]:
+    """End-effector poses (L, 6): position, m, and axis times angle, rad, robot base frame."""
+    axis, angle = axis_angle(episode.ee_rotation)
+    return np.concatenate([episode.positions, axis * angle[:, None]], axis=1).astype(np.float32)
 
 
 def _pngs(images: NDArray[np.uint8]) -> pa.Array:
