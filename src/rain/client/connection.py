@@ -269,3 +269,26 @@ def _say_goodbye(socket: zmq.Socket) -> None:
         socket.close(0)
     else:
         socket.close(200)
+
+
+class Client:
+    """What a client of either server has besides its questions."""
+
+    _connection: Connection
+
+    @property
+    def readable(self) -> zmq.Socket:
+        """For pollers that wait for several sockets; not to be read."""
+        return self._connection.readable
+
+    def health(self) -> dict[str, Any]:
+        """The server's state, uptime in s, and number of clients."""
+        return dict(self._connection.ask("health"))
+
+    def metrics(self) -> str:
+        """The server's figures in Prometheus' text format."""
+        return str(self._connection.ask("metrics"))
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()

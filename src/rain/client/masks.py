@@ -11,7 +11,7 @@ import numpy as np
 import zmq
 from numpy.typing import NDArray
 
-from rain.client.connection import Connection, ServerError
+from rain.client.connection import Client, Connection, ServerError
 from rain.messages import MessageError, look_in
 from rain.types import Look, RainError, Subtask
 
@@ -26,7 +26,7 @@ class MaskGreeting:
     version: str
 
 
-class MaskClient:
+class MaskClient(Client):
     """Asks a mask server.
 
     ``look`` waits. A control loop asks at every tick and takes what has come; of several frames
@@ -69,11 +69,6 @@ class MaskClient:
         self._connection = Connection(
             address, self._hello, self._greeted, timeout=timeout, curve=curve, context=context
         )
-
-    @property
-    def readable(self) -> zmq.Socket:
-        """For pollers that wait for several sockets; not to be read."""
-        return self._connection.readable
 
     def decompose(
         self, instruction: str, images: Mapping[str, NDArray[np.uint8]]
@@ -160,18 +155,6 @@ class MaskClient:
     def ground_again(self, *, wait: bool = True) -> int:
         """Ground the present target once more, e.g. after a pause."""
         return self._tell("ground_again", None, wait)
-
-    def health(self) -> dict[str, Any]:
-        """The server's state, uptime in s, and number of clients."""
-        return dict(self._connection.ask("health"))
-
-    def metrics(self) -> str:
-        """The server's figures in Prometheus' text format."""
-        return str(self._connection.ask("metrics"))
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._connection.close()
 
     def _tell(self, kind: str, content: Any, wait: bool) -> int:
         if wait:

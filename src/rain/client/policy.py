@@ -8,7 +8,7 @@ from typing import Any
 
 import zmq
 
-from rain.client.connection import Connection, ServerError
+from rain.client.connection import Client, Connection, ServerError
 from rain.messages import MessageError, conventions_in, observation_out, prediction_in
 from rain.types import Conventions, Observation, Prediction
 
@@ -25,7 +25,7 @@ class Greeting:
     execute: int
 
 
-class PolicyClient:
+class PolicyClient(Client):
     """Asks a policy server; a ``Policy`` itself.
 
     ``predict`` waits. A control loop asks at one tick and looks for answers at later ones:
@@ -60,11 +60,6 @@ class PolicyClient:
             address, self._hello, self._greeted, timeout=timeout, curve=curve, context=context
         )
 
-    @property
-    def readable(self) -> zmq.Socket:
-        """For pollers that wait for several sockets; not to be read."""
-        return self._connection.readable
-
     def predict(self, observation: Observation) -> Prediction:
         """The server's prediction; ServerError where none comes in time."""
         return self._connection.ask("predict", observation_out(observation), prediction_in)
@@ -85,18 +80,6 @@ class PolicyClient:
         """Start the noise again from ``seed``, e.g. at the start of an episode."""
         self._hello["seed"] = seed
         self._connection.ask("reset", {"seed": seed})
-
-    def health(self) -> dict[str, Any]:
-        """The server's state, uptime in s, and number of clients."""
-        return dict(self._connection.ask("health"))
-
-    def metrics(self) -> str:
-        """The server's figures in Prometheus' text format."""
-        return str(self._connection.ask("metrics"))
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        self._connection.close()
 
     def _greeted(self, said: Any) -> None:
         try:
