@@ -100,8 +100,10 @@ tables: $(READY) | system
 	$(BIN)/rain bench tables --open $(OPEN) $(if $(PROTOCOL),--protocol $(PROTOCOL)) --page docs/results.md $(TABLES_ARGS)
 
 test: BROWSER := chromium
+# One process a core, whose libraries take no further threads. A file's tests share what they set up.
+PROCESSES ?= auto
 test: $(READY) | system
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 $(LEROBOT_READY): constraints/lerobot.txt $(PLUGIN)/pyproject.toml $(LEROBOT_SHIM) | system
 	@if [ ! -x $(LEROBOT_VENV)/bin/pip ]; then $(PYTHON) -m venv $(LEROBOT_VENV); fi

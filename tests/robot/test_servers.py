@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from robot_fakes import ROBOT, START
-from serving_fakes import running, serving
+from robot_fakes import CONVENTIONS, ROBOT, START
+from serving_fakes import NAMESPACES, in_a_network_of_its_own, running, serving
 
 from rain.client import MaskClient, PolicyClient, StreamedRegions
 from rain.perception.classical import ClassicalSegmenter
@@ -119,3 +119,72 @@ def test_a_task_is_done_with_regions_and_chunks_from_servers():
     ]
     assert arm.sent[-1][0] > START[0] + 0.01
     assert client.log.counts["crash"] == 0
+
+
+CUT_OFF = """
+import sys, threading, time
+import numpy as np
+from robot_fakes import ROBOT, TASK, FakeArm, FakeRegions
+from serving_fakes import loopback, serving
+from rain.client import PolicyClient
+from rain.robot.client import RolloutClient
+from rain.robot.timing import SystemClock
+from test_servers import Turning
+
+def moved():
+    return bool(np.ptp([target[0] for target in arm.sent[-5:]]))
+
+def until(holds):
+    end = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < end, client.log.counts
+        time.sleep(0.02)
+
+loopback(True)
+clock, ended = SystemClock(), threading.Event()
+arm = FakeArm(clock)
+with serving(Turning()) as server:
+    policy = PolicyClient(server.address)
+    client = RolloutClient(ROBOT, arm, policy, FakeRegions(), TASK, clock=clock)
+    run = threading.Thread(target=client.run, kwargs={"ended": ended.is_set})
+    run.start()
+    until(lambda: len(arm.sent) > 40 and moved())
+    loopback(False)
+    until(lambda: not moved())
+    held, end = [], time.monotonic() + float(sys.argv[1])
+    while time.monotonic() < end:
+        time.sleep(0.1)
+        held.append(not moved())
+    silent, ticks = client.log.counts["policy_silent"], len(arm.sent)
+    loopback(True)
+    back = time.monotonic()
+    until(moved)
+    took = round(time.monotonic() - back, 2)
+    print(int(all(held)), silent, ticks, client.log.counts["crash"], took)
+    ended.set()
+    run.join()
+"""
+
+
+class Turning(Policies):
+    """Turns joint1 whatever it sees."""
+
+    def __init__(self) -> None:
+        self.conventions = CONVENTIONS
+
+    def predict(self, observation) -> Prediction:
+        actions = observation.state + 0.001 * np.arange(1, 17)[:, None] * np.eye(7)[0]
+        return Prediction(ActionChunk(actions), Plan(np.zeros((8, 3))), Progress(0.0, 0.5, 0.5))
+
+
+@NAMESPACES
+def test_the_arm_holds_while_the_network_is_cut_and_goes_on():
+    """RAIN_CUT_S says for how long."""
+    said = in_a_network_of_its_own(CUT_OFF)
+    print(said)
+    held, silent, ticks, crashes, took = map(float, said.split())
+    assert held
+    assert silent >= 1
+    assert ticks > 60, "it is held 30 times a second"
+    assert not crashes
+    assert took < 10

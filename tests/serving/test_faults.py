@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bench_fakes import FakeWorld, NoisyPolicy
+from serving_fakes import NAMESPACES, in_a_network_of_its_own
 
 from rain.client import PolicyClient, ServerError
 from rain.types import Subtask
@@ -44,15 +44,11 @@ while True:
     print("asked", flush=True)
 """
 CUT_OFF = """
-import fcntl, socket, struct, sys, time
+import sys, time
 from bench_fakes import FakeWorld, NoisyPolicy
-from serving_fakes import serving
+from serving_fakes import loopback, serving
 from rain.client import PolicyClient, ServerError
 from rain.types import Subtask
-
-def loopback(up):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, 0x8914, struct.pack("16sh14x", b"lo", 0x41 if up else 0x40))
 
 loopback(True)
 seen, local = FakeWorld().observe(Subtask("grasp", "milk_1")), NoisyPolicy(3)
@@ -137,22 +133,10 @@ def test_a_killed_client_makes_room_and_disturbs_nobody(serve):
     assert PolicyClient(server.address).health()["clients"] == 2
 
 
-@pytest.mark.skipif(
-    subprocess.run(["unshare", "-rn", "true"], capture_output=True).returncode != 0
-    if shutil.which("unshare")
-    else True,
-    reason="needs network namespaces",
-)
+@NAMESPACES
 def test_a_network_that_is_cut_and_comes_back():
     """In a network of its own whose only link goes down; RAIN_CUT_S sets for how long."""
-    pause = os.environ.get("RAIN_CUT_S", "1.0")
-    command = ["unshare", "-rn", sys.executable, "-c", CUT_OFF, pause]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=120,
-        env=os.environ | {"PYTHONPATH": PATHS},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    lost, took, clients = done.stdout.split()
+    lost, took, clients = in_a_network_of_its_own(CUT_OFF).split()
     assert int(lost) >= 1
     assert float(took) < 10
     assert clients == "1", "it is the client that it was"
