@@ -87,7 +87,27 @@ def make_driver(
     return LookingDriver(world, policy, script, config, clock)
 
 
-class LookingDriver:
+class _Driving:
+    """What every driver keeps of an episode."""
+
+    def __init__(self, script: TaskScript, config: RolloutConfig, clock: PartClock) -> None:
+        self.transitions: list[Transition] = []
+        self.pauses: list[Pause] = []
+        self.interventions: list[Intervention] = []
+        self.predictions = 0
+        self.blind_looks = 0
+        self.latest: Prediction | None = None
+        self.executed: NDArray | None = None
+        self.script = script
+        self._config, self._clock = config, clock
+        self._finished_at: int | None = None
+
+    def settled(self, steps: int) -> bool:
+        """Whether the arm has held still for long enough after the last subtask."""
+        return self._finished_at is not None and steps - self._finished_at >= self._config.settle
+
+
+class LookingDriver(_Driving):
     """Looks when a look is due, else goes on with its chunk. While perception pauses, it holds.."""
 
     def __init__(
@@ -98,22 +118,14 @@ class LookingDriver:
         config: RolloutConfig,
         clock: PartClock,
     ) -> None:
-        self.transitions: list[Transition] = []
-        self.pauses: list[Pause] = []
-        self.interventions: list[Intervention] = []
-        self.predictions = 0
-        self.blind_looks = 0
-        self.latest: Prediction | None = None
-        self.script = script
+        super().__init__(script, config, clock)
         self._cursor = SubtaskCursor(script, config.threshold, config.consecutive)
         self._pointed: str | None = None
-        self._finished_at: int | None = None
-        self._world, self._policy, self._config, self._clock = world, policy, config, clock
+        self._world, self._policy = world, policy
         self._needs = needs_of(policy)
         check_execute(self._needs, config)
         self._chunk: NDArray | None = None
         self._chunk_step = 0
-        self.executed: NDArray | None = None
         self._paused = False
 
     @property
@@ -172,10 +184,6 @@ class LookingDriver:
             assert self._chunk is not None
             self.executed = self._chunk[step - self._chunk_step]
         return self.executed
-
-    def settled(self, steps: int) -> bool:
-        """Whether the arm has held still for long enough after the last subtask."""
-        return self._finished_at is not None and steps - self._finished_at >= self._config.settle
 
     def _resting(self) -> NDArray:
         meaning = self._world.conventions.action
@@ -256,12 +264,8 @@ def check_execute(needs: Needs, config: RolloutConfig) -> None:
         )
 
 
-class WorldDriver:
+class WorldDriver(_Driving):
     """Takes a policy's actions as they come; nothing is looked at, so nothing is rendered."""
-
-    latest: Prediction | None = None
-    predictions = 0
-    blind_looks = 0
 
     def __init__(
         self,
@@ -271,16 +275,11 @@ class WorldDriver:
         config: RolloutConfig,
         clock: PartClock,
     ) -> None:
-        self.transitions: list[Transition] = []
-        self.pauses: list[Pause] = []
-        self.interventions: list[Intervention] = []
-        self.script = script
+        super().__init__(script, config, clock)
         self.index, self.finished = 0, False
-        self._world, self._config, self._clock = world, config, clock
+        self._world = world
         self._actions = policy.actions(world, script)
         self._count = len(script.subtasks)
-        self._finished_at: int | None = None
-        self.executed: NDArray | None = None
 
     def action(self, step: int) -> NDArray:
         """The action of ``step``, (7,)."""
@@ -316,10 +315,6 @@ class WorldDriver:
     def tell(self, step: int, script: TaskScript) -> None:
         """Refused: see ``_REFUSED``."""
         raise RainError(_REFUSED)
-
-    def settled(self, steps: int) -> bool:
-        """Whether the arm has held still for long enough after the last action."""
-        return self._finished_at is not None and steps - self._finished_at >= self._config.settle
 
     def _move_on(self, step: int, index: int) -> None:
         for left in range(self.index, index):
