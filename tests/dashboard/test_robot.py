@@ -17,6 +17,7 @@ from rain.perception.classical import ClassicalSegmenter
 from rain.perception.loop import RegionLoop
 from rain.perception.prompts import Box, Mask
 from rain.perception.segmenter import Frame
+from rain.robot.calibration import StandingCamera
 from rain.robot.client import RolloutClient
 from rain.robot.controls import Controls
 from rain.robot.events import EventLog
@@ -24,11 +25,24 @@ from rain.robot.moment import Moment
 from rain.robot.ports import Reading
 from rain.robot.regions import LocalRegions
 from rain.robot.timing import SystemClock
-from rain.types import Conventions, Progress, RainError, Subtask, TaskScript
+from rain.types import (
+    ActionChunk,
+    Conventions,
+    Plan,
+    Prediction,
+    Progress,
+    RainError,
+    Subtask,
+    TaskScript,
+)
 
 SCRIPT = TaskScript(
     "milk into the basket", (Subtask("grasp", "milk_1"), Subtask("release", "basket_1"))
 )
+PREDICTION = Prediction(
+    ActionChunk(np.zeros((16, 7))), Plan(np.linspace((0, 0, 0), (0, 0.5, 0), 8)),
+    Progress(0.1, 0.2, 0.3),
+)  # fmt: skip
 CONVENTIONS = Conventions(("agentview",), SIZE, "omy_joints_gripper", "omy_joint_absolute", 30.0)
 
 
@@ -61,7 +75,7 @@ def moment(tick: int = 0, **changes: Any) -> Moment:
         "regions": {"agentview": region.astype(np.float32)},
         "script": SCRIPT,
         "index": 0,
-        "progress": Progress(0.1, 0.2, 0.3),
+        "prediction": PREDICTION,
         "sent": np.full(7, 0.5),
         "answer_s": 0.012,
     }
@@ -161,6 +175,17 @@ def test_frames_may_be_shown_seldom_and_the_state_is_told_at_once(queue):
         assert session.board.state()[1]["mode"] == ("paused" if tick == 14 else "running")
     assert session.board.frame.number == 4  # the first, 5, 10, 15
     assert len(session.board.frame.facts["actions"]["values"]) == 13
+
+
+def test_waypoints_are_drawn_into_calibrated_cameras(queue):
+    down = np.array([[0.0, -1, 0], [-1, 0, 0], [0, 0, -1]])
+    camera = StandingCamera(np.array([0, 0, 1.0]), down, 90.0)
+    session = RobotSession(
+        "OMY-F3M", queue, ClassicalSegmenter, CONVENTIONS, cameras={"agentview": camera}
+    )
+    session.show(moment())
+    plan = session.board.frame.views["agentview"].plan
+    np.testing.assert_allclose(plan[[0, 7]], [[31.5, 31.5], [15.5, 31.5]])
 
 
 def test_events_are_in_the_log(session):

@@ -14,6 +14,7 @@ import tyro
 
 from rain.cli.dashboard_options import PageOptions
 from rain.cli.subcommands import run_subcommand
+from rain.robot.calibration import load_calibration
 from rain.robot.client_options import ClientOptions
 from rain.robot.controls import Controls
 from rain.robot.recorder_options import RecorderOptions
@@ -56,6 +57,8 @@ class Run:
     client: ClientOptions = field(default_factory=ClientOptions)
     dashboard: bool = False
     """Serve the operator's page of this run, at --host and --port (docs/dashboard.md)."""
+    calibration: str | None = None
+    """Where standing cameras are, for waypoints on the page: a YAML file, or omy_f3m_sim."""
     page: tyro.conf.OmitArgPrefixes[PageOptions] = field(default_factory=PageOptions)
 
 
@@ -187,11 +190,17 @@ def _page(command: Run, title: str) -> Opens:
     from rain.perception.classical import ClassicalSegmenter
 
     command.page.token()
+    cameras = None if command.calibration is None else load_calibration(command.calibration)
 
     @contextmanager
     def opened(controls: Controls, conventions: Conventions) -> Iterator[RobotSession]:
         session = RobotSession(
-            title, controls, ClassicalSegmenter, conventions, every=command.page.every
+            title,
+            controls,
+            ClassicalSegmenter,
+            conventions,
+            every=command.page.every,
+            cameras=cameras,
         )
         with command.page.served(session) as address:
             _print(f"{title} at {address}")

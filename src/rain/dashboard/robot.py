@@ -24,6 +24,7 @@ from rain.dashboard.rollout_session import AXES, CHART
 from rain.dashboard.wire import runs
 from rain.perception.prompts import Mask, Prompt
 from rain.perception.segmenter import Frame, Segmenter
+from rain.robot.calibration import StandingCamera
 from rain.robot.moment import Moment
 from rain.types import Conventions, RainError
 
@@ -63,14 +64,18 @@ class RobotSession:
         conventions: Conventions,
         *,
         every: int = 1,
+        cameras: Mapping[str, StandingCamera] | None = None,
     ) -> None:
         """make_segmenter: shows what a click would mark; not the run's own. every: ticks between
-        two frames that are shown."""
+        two frames that are shown. cameras: view -> where it is, for those that waypoints are drawn
+        into.
+        """
         self.about: Mapping[str, Any] = {
             "title": title, "kind": "robot", "commands": COMMANDS, "locked": True,
         }  # fmt: skip
         self.board = Board(mode="waiting", axes=AXES.get(conventions.action))
         self._controls, self._make_segmenter, self._every = controls, make_segmenter, every
+        self._cameras = cameras or {}
         self._lock = threading.Lock()
         self._frames: OrderedDict[int, Frame] = OrderedDict()
         self._pending: _Pending | None = None
@@ -88,7 +93,7 @@ class RobotSession:
             self._moment = moment
             return
         views = {
-            view: ShownView(image, _region(moment.regions.get(view)))
+            view: ShownView(image, _region(moment.regions.get(view)), self._plan(moment, view))
             for view, image in moment.images.items()
         }
         frame = self.board.show(views, self._facts(moment))
@@ -97,6 +102,12 @@ class RobotSession:
             self._frames[frame.number] = Frame(dict(moment.images), frame.stamp)
             while len(self._frames) > KEPT:
                 self._frames.popitem(last=False)
+
+    def _plan(self, moment: Moment, view: str) -> NDArray | None:
+        if moment.prediction is None or view not in self._cameras:
+            return None
+        size = moment.images[view].shape[0]
+        return self._cameras[view].project(moment.prediction.plan.waypoints, size)
 
     def hear(self, event: Mapping[str, Any]) -> None:
         """An event of the run; called by the run."""
@@ -109,7 +120,7 @@ class RobotSession:
         self.board.log(f"{kind}: {said}" if said else kind, "warning" if bad else "note")
 
     def _facts(self, moment: Moment) -> dict[str, Any]:
-        progress = moment.progress
+        progress = None if moment.prediction is None else moment.prediction.progress
         parts = ("completion", "distance", "alignment")
         latency = {"tick late": moment.late_s * 1000}
         if moment.answer_s is not None:

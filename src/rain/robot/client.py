@@ -324,7 +324,7 @@ class RolloutClient:
                 Moment(
                     beat.tick, watched.images, {} if look is None else look.regions,
                     self._task.task.script, self._task.index, dict(self.reasons),
-                    None if self.latest is None else self.latest.progress, sent,
+                    self.latest, sent,
                     self.figures.answers.last, beat.late, self._pointed,
                 )
             )  # fmt: skip

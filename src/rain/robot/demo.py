@@ -80,7 +80,11 @@ def run_demo(options: DemoOptions, told: Callable[[str], None]) -> dict[str, Any
         told(f"“{script.instruction}”: {', '.join(parts.running)} are running")
         tasks = options.out / "tasks.yaml"
         tasks.write_text(registry_of(script), encoding="utf-8")
-        page = () if options.page is None else ("--dashboard", "--port", str(options.page))
+        page = (
+            ()
+            if options.page is None
+            else ("--dashboard", "--port", str(options.page), "--calibration", "omy_f3m_sim")
+        )
         client = parts.begin(
             "client", "robot", "run", "--tasks", str(tasks), "--instruction", script.instruction,
             "--server", policy, "--regions", masks, "--session", SESSION, "--seconds",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from rain.types import Progress, TaskScript
+from rain.types import Prediction, TaskScript
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Moment:
 
     images, regions: view -> (H, W, 3), (H, W), what could be used. index: of the active subtask.
     reasons: kind -> why the arm holds still now: ``e_stop``, ``pause``, ``hold``, ``finished`` and
-    faults. progress: the last that was predicted. sent: joint targets (7,) rad, or None. answer_s:
+    faults. prediction: the last. sent: joint targets (7,) rad, or None. answer_s:
     how long the last answer of the policy took; late_s: how long after its time the tick began.
     pointed: whether the target is what an operator pointed at, in place of the script's.
     """
@@ -28,7 +28,7 @@ class Moment:
     script: TaskScript
     index: int
     reasons: Mapping[str, str] = field(default_factory=dict)
-    progress: Progress | None = None
+    prediction: Prediction | None = None
     sent: NDArray | None = None
     answer_s: float | None = None
     late_s: float = 0.0
