@@ -84,6 +84,9 @@ class Sim:
     expert: int = 0
     """Let the scripted expert do the task so many times, in fresh layouts from --start on, for
     `rain robot record --recorder.automatic`; 0: whoever sends joint targets moves the arm."""
+    then: tuple[int, ...] = ()
+    """Tasks of the same scene that the expert does after it, in the same demonstration: retargeting
+    needs later subtasks."""
     robot: str = "omy_f3m"
     """A preset, or a YAML file: the names of topics and joints."""
 
@@ -215,12 +218,12 @@ def _sim(command: Sim) -> int:
 
     options = SimOptions(
         command.task, command.start, command.fresh or command.expert > 0, command.image_size,
-        command.labels, command.expert > 0,
+        command.labels, command.expert > 0, command.then,
     )  # fmt: skip
     robot = load_robot(command.robot)
     node = SimNode(robot, options)
     try:
-        _print(f"{robot.name}, simulated: “{node.world.script.instruction}”")
+        _print(f"{robot.name}, simulated: “{node.script.instruction}”")
         with ending() as ended:
             if command.expert:
                 _print(json.dumps(node.demonstrate(command.expert, ended, _print)))

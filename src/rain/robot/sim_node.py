@@ -22,12 +22,13 @@ from rain.robot.robot import Robot
 from rain.robot.ros import Node, newest, trajectory_of
 from rain.robot.ros_regions import LABELS, table_out
 from rain.robot.timing import Clock, Pace, SystemClock
-from rain.types import RainError
+from rain.types import RainError, TaskScript
 from rain.worlds.labels import Labeller
 from rain.worlds.libero.experts.demonstrate import ExpertConfig
 from rain.worlds.omy import OmyWorld
 from rain.worlds.omy.demonstrate import expert_actions
 from rain.worlds.omy.hand import StuckError
+from rain.worlds.omy.tasks import SUITE, find_omy_task, one_after_another
 
 REST_S = 2.0
 """Between the expert's demonstrations: who records tells them apart by it."""
@@ -41,7 +42,8 @@ class SimOptions:
 
     start: number of an init state, or of a fresh layout where ``fresh`` says so. image_size: px.
     labels: whether regions are sent as well. expert: the scripted expert moves the arm, and its
-    targets are said as teleoperation would say them.
+    targets are said as teleoperation would say them. then: tasks of the same scene that it does
+    after the first.
     """
 
     task: int = 0
@@ -50,6 +52,7 @@ class SimOptions:
     image_size: int = 336
     labels: bool = True
     expert: bool = False
+    then: tuple[int, ...] = ()
 
 
 class SimNode:
@@ -69,6 +72,7 @@ class SimNode:
             raise RainError("the simulated cameras are upright: quarter_turns must be 0")
         self._start(options)
         self._robot, self._options = robot, options
+        self.script = _script(options)
         self._clock = clock or SystemClock()
         self._labeller = Labeller(self.world.targets())
         self.targets = HeardTargets(robot, self.world.setpoint)
@@ -112,7 +116,7 @@ class SimNode:
             self.step(1 + min(missed, MOST_STEPS))
             steps += 1 + missed
             drawn += 1
-            if self.world.success() != done:
+            if bool(self.world.script_success(self.script)) != done:
                 done = not done
                 passed = round(time.monotonic() - begin, 3)
                 told(json.dumps({"success": done, "seconds": passed, "steps": steps}))
@@ -153,7 +157,7 @@ class SimNode:
         world, config = self.world, ExpertConfig(pushed=0.0)
         try:
             for action, _, _ in expert_actions(
-                world, world.script, np.random.default_rng([start, 1]), config
+                world, self.script, np.random.default_rng([start, 1]), config
             ):
                 pace.wait()
                 if ended():
@@ -165,7 +169,7 @@ class SimNode:
                 world.step(action)
         except StuckError:
             pass
-        return bool(world.success())
+        return bool(world.script_success(self.script))
 
     def step(self, periods: int = 1) -> None:
         """The servos move for so many periods, then everything is said."""
@@ -205,3 +209,15 @@ class SimNode:
         message.header.stamp, message.header.frame_id = stamp, frame
         message.format, message.data = kind, data
         publisher.publish(message)
+
+
+def _script(options: SimOptions) -> TaskScript:
+    """The task's, and after it those of other tasks; RainError where they are of another scene."""
+    first = find_omy_task(SUITE, options.task)
+    script = first.script
+    for index in options.then:
+        task = find_omy_task(SUITE, index)
+        if task.scene != first.scene:
+            raise RainError(f"task {index} is of another scene than task {options.task}")
+        script = one_after_another(script, task.script)
+    return script
