@@ -34,7 +34,8 @@ def test_an_episode_a_demonstration(tmp_path):
     (tmp_path / "tasks.yaml").write_text(TASKS)
     recorder = subprocess.Popen(
         [*RAIN, "record", "--tasks", str(tmp_path / "tasks.yaml"), "--instruction", INSTRUCTION,
-         "--out", str(tmp_path / "data"), "--image-size", "64", "--regions", "sim", "--recorder.automatic"],
+         "--out", str(tmp_path / "data"), "--image-size", "64", "--regions", "sim",
+         "--recorder.automatic"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
