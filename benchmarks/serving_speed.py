@@ -152,7 +152,7 @@ def other_clients(
     return {
         name: subprocess.Popen(
             list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={},
+            env={}, cwd=Path(file).parent,  # LeRobot writes logs where it runs
         )
         for name, command in commands.items() if command[0] is not None
     }  # fmt: skip
