@@ -151,7 +151,8 @@ def other_clients(
     }
     return {
         name: subprocess.Popen(
-            list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            [str(command[0].absolute()), *map(str, command[1:])],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={}, cwd=Path(file).parent,  # LeRobot writes logs where it runs
         )
         for name, command in commands.items() if command[0] is not None
