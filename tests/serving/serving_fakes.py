@@ -66,11 +66,9 @@ def in_a_network_of_its_own(script: str) -> str:
 
     Its argument, s, is for how long: RAIN_CUT_S, or one second.
     """
-    folders = [str(TESTS / room) for room in ("serving", "bench", "robot")]
-    paths = os.pathsep.join([*folders, os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         ["unshare", "-rn", sys.executable, "-c", script, os.environ.get("RAIN_CUT_S", "1.0")],
-        capture_output=True, text=True, timeout=120, env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True, text=True, timeout=120, env=os.environ | {"PYTHONPATH": PATHS},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -83,4 +81,8 @@ def _namespaces() -> bool:
 
 
 NAMESPACES = pytest.mark.skipif(not _namespaces(), reason="needs network namespaces")
-TESTS = Path(__file__).parents[1]
+PATHS = os.pathsep.join(
+    [str(Path(__file__).parents[1] / room) for room in ("serving", "bench", "robot")]
+    + [os.environ.get("PYTHONPATH", "")]
+)
+"""Where processes of their own find the tests' helpers."""

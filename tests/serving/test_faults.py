@@ -9,21 +9,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
 from bench_fakes import FakeWorld, NoisyPolicy
-from serving_fakes import NAMESPACES, in_a_network_of_its_own
+from serving_fakes import NAMESPACES, PATHS, in_a_network_of_its_own
 
 from rain.client import PolicyClient, ServerError
 from rain.types import Subtask
 
 OBSERVATION = FakeWorld().observe(Subtask("grasp", "milk_1"))
-TESTS = Path(__file__).parents[1]
-PATHS = os.pathsep.join(
-    [str(TESTS / "serving"), str(TESTS / "bench"), os.environ.get("PYTHONPATH", "")]
-)
 SERVER = """
 import sys
 from serving_fakes import Served

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from rain.cli.token import TOKEN_VARIABLE, given_token
 from rain.dashboard.guard import is_local
 from rain.dashboard.session import Session
 from rain.types import RainError
-
-TOKEN_VARIABLE = "RAIN_TOKEN"
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class PageOptions:
 
     def token(self) -> str | None:
         """The token of RAIN_TOKEN; RainError where one is needed and there is none."""
-        token = os.environ.get(TOKEN_VARIABLE) or None
+        token = given_token()
         if token is None and not is_local(self.host):
             raise RainError(
                 f"{self.host} can be reached from other machines: set {TOKEN_VARIABLE} to a token "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import tyro
 
 from rain.cli.dashboard_options import PageOptions
 from rain.cli.subcommands import run_subcommand
+from rain.cli.token import given_token
 from rain.robot.calibration import load_calibration
 from rain.robot.client_options import ClientOptions
 from rain.robot.controls import Controls
@@ -21,8 +21,6 @@ from rain.robot.recorder_options import RecorderOptions
 from rain.robot.robot import load_robot
 from rain.robot.session import Opens, SessionOptions, ending, keyboard, run_session
 from rain.types import Conventions, RainError
-
-TOKEN_VARIABLE = "RAIN_TOKEN"
 
 
 @dataclass(frozen=True)
@@ -176,7 +174,7 @@ def _run(command: Run) -> int:
     if command.seconds is not None and command.seconds <= 0:
         raise RainError("--seconds must be positive")
     options = SessionOptions(
-        command.server, os.environ.get(TOKEN_VARIABLE) or None, command.curve, command.seed,
+        command.server, given_token(), command.curve, command.seed,
         command.regions, command.session, command.tasks, command.instruction, command.execute,
         command.seconds, command.out, command.client,
     )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
@@ -12,11 +11,10 @@ from urllib.parse import urlsplit
 
 from rich.console import Console
 
+from rain.cli.token import TOKEN_VARIABLE, given_token
 from rain.dashboard.guard import is_local
 from rain.serving.server import Server, ServerConfig
 from rain.types import RainError
-
-TOKEN_VARIABLE = "RAIN_TOKEN"
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class ServingOptions:
 
 def server_config(options: ServingOptions, address: str, batch: int) -> ServerConfig:
     """The configuration; RainError where others could reach a server that asks for nothing."""
-    token = os.environ.get(TOKEN_VARIABLE) or None
+    token = given_token()
     if token is None and options.curve is None and not is_loopback(address):
         raise RainError(
             f"{address} can be reached from other machines: set {TOKEN_VARIABLE} to a token that "

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rain.bench.operator import Between
 from rain.dashboard.board import Board
@@ -71,14 +74,9 @@ class PointingDesk:
         self._board.tell(pending=None)
 
     def _point(self, now: Between, command: str, arguments: Mapping[str, Any]) -> Answer:
-        frame, view = whole(arguments, "frame"), text(arguments, "view")
         if now.driver.finished:
             raise RainError("the task is done: choose a subtask first")
-        seen = self._frames.get(frame)
-        if seen is None:
-            raise RainError(f"frame {frame} is no longer known: point again")
-        if view not in seen.images:
-            raise RainError(f"view {view!r} is unknown; there are {', '.join(seen.images)}")
+        frame, view, seen = frame_of(arguments, self._frames)
         # Another view of the same frame adds to what is pointed at; anything else begins anew.
         before = self._prompts if self._of == frame else {}
         prompts = {v: p for v, p in before.items() if v != view}
@@ -87,9 +85,7 @@ class PointingDesk:
         pointed = self._pointing.point(seen, prompts, now.driver.subtask)
         self.withdraw()
         self._pending, self._prompts, self._of = pointed, prompts, frame
-        shown = {name: runs(region) for name, region in pointed.regions.items()}
-        pending = {"target": pointed.target, "frame": frame, "regions": shown}
-        self._board.tell(pending=pending)
+        self._board.tell(pending=shown_pending(pointed.target, frame, pointed.regions))
         return {"target": pointed.target, "frame": frame}
 
     def _confirm(self, now: Between) -> Answer:
@@ -103,6 +99,33 @@ class PointingDesk:
             now.world.observe(subtask)  # so that what is shown next is what the policy will get
         self.withdraw()
         return {"target": pointed.target}
+
+
+class _Seen(Protocol):
+    """A frame that was shown."""
+
+    @property
+    def images(self) -> Mapping[str, NDArray[np.uint8]]: ...
+
+
+Frames = TypeVar("Frames", bound=_Seen)
+
+
+def frame_of(arguments: Mapping[str, Any], frames: Mapping[int, Frames]) -> tuple[int, str, Frames]:
+    """Number, view and frame of what was pointed at; RainError where it is not among ``frames``."""
+    number, view = whole(arguments, "frame"), text(arguments, "view")
+    seen = frames.get(number)
+    if seen is None:
+        raise RainError(f"frame {number} is no longer known: point again")
+    if view not in seen.images:
+        raise RainError(f"view {view!r} is unknown; there are {', '.join(seen.images)}")
+    return number, view, seen
+
+
+def shown_pending(target: str, frame: int, regions: Mapping[str, NDArray]) -> dict[str, Any]:
+    """What is pointed at and waits to be confirmed, as the page takes it."""
+    shown = {view: runs(region) for view, region in regions.items()}
+    return {"target": target, "frame": frame, "regions": shown}
 
 
 def prompt_of(command: str, arguments: Mapping[str, Any]) -> Prompt:

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from rain.dashboard.board import Board
 from rain.dashboard.commands import Answer, text, whole
 from rain.dashboard.frames import ShownView
-from rain.dashboard.pointing import KEPT, prompt_of
+from rain.dashboard.pointing import KEPT, frame_of, prompt_of, shown_pending
 from rain.dashboard.rollout_session import AXES, CHART
-from rain.dashboard.wire import runs
 from rain.perception.prompts import Mask, Prompt
 from rain.perception.segmenter import Frame, Segmenter
 from rain.robot.calibration import StandingCamera
@@ -165,13 +164,8 @@ class RobotSession:
         """The page is closed; the run goes on."""
 
     def _point(self, command: str, arguments: Mapping[str, Any]) -> Answer:
-        number, view = whole(arguments, "frame"), text(arguments, "view")
         with self._lock:
-            frame = self._frames.get(number)
-        if frame is None:
-            raise RainError(f"frame {number} is no longer known: point again")
-        if view not in frame.images:
-            raise RainError(f"view {view!r} is unknown; there are {', '.join(frame.images)}")
+            number, view, frame = frame_of(arguments, self._frames)
         prompts: dict[str, Prompt] = {view: prompt_of(command, arguments)}
         segmenter = self._make_segmenter()
         tracked = segmenter.seed(POINTED, frame, prompts)
@@ -206,12 +200,8 @@ class RobotSession:
 
     def _show_pending(self, pending: _Pending | None) -> None:
         self._pending = pending
-        if pending is None:
-            self.board.tell(pending=None)
-            return
-        regions = {view: runs(region) for view, region in pending.regions.items()}
-        shown = {"target": POINTED, "frame": pending.frame, "regions": regions}
-        self.board.tell(pending=shown)
+        told = None if pending is None else shown_pending(POINTED, pending.frame, pending.regions)
+        self.board.tell(pending=told)
 
 
 def _region(region: NDArray | None) -> NDArray[np.bool_] | None:

@@ -11,9 +11,9 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from rain.robot.robot import PRESETS
 from rain.types import RainError
 
+SHIPPED = Path(__file__).parent / "calibrations"
 FIELDS = ("position", "rotation", "field_of_view")
 NEAR = 0.01
 """m before a camera, from which on points are seen."""
@@ -41,9 +41,9 @@ class StandingCamera:
 
 
 def load_calibration(name: str | Path) -> dict[str, StandingCamera]:
-    """View -> camera, of a preset by its name (``omy_f3m_sim``) or of a YAML file; RainError."""
-    preset = PRESETS / f"{name}.calibration.yaml"
-    path = preset if preset.is_file() else Path(name)
+    """View -> camera, of a shipped file by its name (``omy_f3m_sim``) or of your own; RainError."""
+    shipped = SHIPPED / f"{name}.yaml"
+    path = shipped if shipped.is_file() else Path(name)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:

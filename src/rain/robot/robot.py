@@ -82,7 +82,7 @@ class Robot:
 
 def load_robot(name: str | Path) -> Robot:
     """A preset by its name, or a YAML file by its path; RainError says what is wrong in it."""
-    known = sorted(path.stem for path in PRESETS.glob("*.yaml") if "." not in path.stem)
+    known = sorted(path.stem for path in PRESETS.glob("*.yaml"))
     path = PRESETS / f"{name}.yaml" if str(name) in known else Path(name)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
